@@ -121,8 +121,20 @@ type Report struct {
 	Event Event
 	// Plugins holds the steps this report knows of; the result of a step may
 	// come before, with or after the report that ends the document.
-	Plugins []Plugin
+	Plugins []PluginReport
 	Trace   string
+}
+
+// PluginReport is what an agent says about one step.
+type PluginReport struct {
+	Name     string // as Plugin.Name
+	Event    Event  // EventBegan while it runs, else how it ended
+	ExitCode int
+	Started  time.Time
+	Finished time.Time
+	Stdout   string
+	Stderr   string
+	Output   OutputLocation // where the whole output lies; zero for nowhere
 }
 
 // Instance is a managed instance.

@@ -62,11 +62,10 @@ func (e *Error) Error() string {
 // Unwrap gives the inner cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errorf makes a coded error. A %w verb wraps an inner cause, which is then
-// part of the public message too; use Error{Err: …} to keep it private.
+// Errorf makes a coded error with a public message. To keep an inner cause for
+// the log, make an Error with Err.
 func Errorf(code Code, format string, args ...any) *Error {
-	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Message: err.Error(), Err: nil}
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
 // ErrorCode gives the code of err or of what it wraps: CodeInternal for an

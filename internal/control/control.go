@@ -1,0 +1,187 @@
+// Package control is step 4 of a run: it accepts commands, fans them out with
+// rate control, has them delivered, times them out, cancels and finishes them.
+// It owns the state machine: no other package changes a status, and it does so
+// only through the table of package ssmrun.
+//
+// awsapi calls it for callers (Send, Cancel, WaitRevision), gateway for agents
+// (Connected, Disconnected, Acknowledged, Report). It calls store for
+// everything that has to last, and a Deliverer (the gateway) to reach agents.
+//
+// The life of an invocation:
+//
+//	wait its turn (MaxConcurrency) ─ turn ─> handed to a connected agent ─ ack ─> running ─ reply ─> over
+//	                                   └──> Delayed: no agent there; handed when one connects
+//
+// What was decided is committed before it is acted on: a delivery leaves only
+// after the commit that records it, so that a service that dies in between
+// offers it again, and the agent, which knows what it began, refuses the second.
+package control
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"ssmrun"
+	"ssmrun/internal/store"
+)
+
+// Deliverer reaches agents. Its methods must not block.
+type Deliverer interface {
+	// Connected tells whether the instance's agent has an open channel.
+	Connected(instanceID string) bool
+	// Deliver hands d to the agent's channel, which repeats it until the agent
+	// acknowledges. It tells whether a channel was there to take it.
+	Deliver(d ssmrun.Delivery) bool
+}
+
+// Config is what a Controller needs.
+type Config struct {
+	Store  store.Store
+	Logger *slog.Logger
+	// Now is the clock; time.Now where nil.
+	Now func() time.Time
+	// OfflineAfter is how long after the last heartbeat an agent without an
+	// open channel counts as Online. Default 5 minutes.
+	OfflineAfter time.Duration
+	// CancelGrace is how long an agent that took a cancel may take to report
+	// the end before the service calls the invocation Cancelled by itself: the
+	// genuine agent drops a queued command in silence. Default 30 s.
+	CancelGrace time.Duration
+	// FinishGrace is how long after an invocation's expiry the service waits
+	// for the agent's last word. Default 15 s, as observed of AWS.
+	FinishGrace time.Duration
+}
+
+// Controller runs the state machine. Make it with New, give it its Deliverer
+// with Attach, then Run it.
+type Controller struct {
+	cfg     Config
+	deliver Deliverer
+	hub     *hub
+	kick    chan struct{}
+
+	mu       sync.Mutex
+	draining bool
+}
+
+// New makes a Controller. Attach must be called before anything else.
+func New(cfg Config) *Controller {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.OfflineAfter == 0 {
+		cfg.OfflineAfter = 5 * time.Minute
+	}
+	if cfg.CancelGrace == 0 {
+		cfg.CancelGrace = 30 * time.Second
+	}
+	if cfg.FinishGrace == 0 {
+		cfg.FinishGrace = 15 * time.Second
+	}
+	return &Controller{cfg: cfg, hub: newHub(), kick: make(chan struct{}, 1)}
+}
+
+// Attach names who reaches the agents. Control and gateway call each other, so
+// one of them has to be told of the other after both are made.
+func (c *Controller) Attach(d Deliverer) { c.deliver = d }
+
+// Drain makes Send refuse new commands with ssmrun.CodeUnavailable. What was
+// accepted goes on.
+func (c *Controller) Drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+}
+
+func (c *Controller) isDraining() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.draining
+}
+
+// PingStatus tells how the service sees an instance's agent: Online while a
+// channel is open or the last heartbeat is younger than OfflineAfter, at once
+// ConnectionLost after a clean stop.
+func (c *Controller) PingStatus(i *ssmrun.Instance) ssmrun.PingStatus {
+	switch {
+	case c.deliver.Connected(i.ID):
+		return ssmrun.Online
+	case i.Stopped, i.LastPing.IsZero(), c.cfg.Now().Sub(i.LastPing) > c.cfg.OfflineAfter:
+		return ssmrun.ConnectionLost
+	default:
+		return ssmrun.Online
+	}
+}
+
+// Run looks after deadlines until ctx is done. It returns nil then.
+func (c *Controller) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.kick:
+		case <-timer.C:
+		}
+		wait, err := c.sweep(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.cfg.Logger.Error("look after deadlines", "error", err)
+			wait = time.Second
+		}
+		timer.Reset(wait)
+	}
+}
+
+// wake makes Run look at the deadlines again.
+func (c *Controller) wake() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// sweepLimit bounds how many invocations one transaction of sweep changes.
+const sweepLimit = 200
+
+// longestSleep is how long Run sleeps at most: a clock that is set forward
+// would otherwise be noticed only at the next change.
+const longestSleep = 30 * time.Second
+
+// sweep handles what is due, and tells how long there is nothing to do.
+func (c *Controller) sweep(ctx context.Context) (time.Duration, error) {
+	for {
+		more := false
+		err := c.change(ctx, func(ch *changes) error {
+			now := c.cfg.Now()
+			due, err := ch.tx.DueInvocations(now, sweepLimit)
+			if err != nil {
+				return err
+			}
+			more = len(due) == sweepLimit
+			for i := range due {
+				if err := ch.expire(&due[i], now); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, err
+		}
+		if !more {
+			break
+		}
+	}
+	wait := longestSleep
+	err := c.cfg.Store.View(ctx, func(tx store.Tx) error {
+		next, ok, err := tx.NextDue()
+		if ok {
+			wait = min(wait, max(0, next.Sub(c.cfg.Now())))
+		}
+		return err
+	})
+	return wait, err
+}
