@@ -1,0 +1,253 @@
+// Package identity is step 3a of a run: who exists. It keeps the service's
+// access key, mints and reads the temporary keys that agents work with, and
+// registers agents by their activations. awsapi and gateway ask it whose a
+// request is; it calls store for activations and instances.
+//
+// Temporary keys are not stored: what they stand for is sealed into the session
+// token with a key that the data folder holds, and the secret is derived from
+// it. So they outlive a restart of the service, and another process on the same
+// data can read them.
+package identity
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ssmrun"
+	"ssmrun/internal/store"
+)
+
+// RoleTokenLife is how long an agent's temporary keys hold; it renews them at
+// half of that.
+const RoleTokenLife = time.Hour
+
+// Key is a permanent access key.
+type Key struct {
+	AccessKeyID string `json:"access_key_id"`
+	Secret      string `json:"secret_access_key"`
+}
+
+// Principal is who signed a request.
+type Principal struct {
+	ARN        string
+	Account    string
+	InstanceID string // an agent's; "" for a caller
+	Region     string // an agent's own region; "" for a caller
+	UserID     string // as STS GetCallerIdentity answers it
+}
+
+// Agent tells whether the principal is an instance's agent.
+func (p Principal) Agent() bool { return p.InstanceID != "" }
+
+// TemporaryKey is a key that ends.
+type TemporaryKey struct {
+	AccessKeyID  string
+	Secret       string
+	SessionToken string
+	Expires      time.Time
+}
+
+// Config is what a Service needs.
+type Config struct {
+	// Dir is the data folder; identity.json in it holds the secrets, mode 0600.
+	Dir string
+	// Account is the 12-digit account of everything here.
+	Account string
+	// Key, where set, is used instead of a key that is made and kept.
+	Key   Key
+	Store store.Store
+	// Now is the clock; time.Now where nil.
+	Now func() time.Time
+}
+
+// Service knows who exists.
+type Service struct {
+	cfg   Config
+	key   Key
+	seal  []byte // signs session tokens and derives their secrets
+	entry Principal
+}
+
+// secrets is the content of identity.json.
+type secrets struct {
+	Key
+	SealingKey string `json:"sealing_key"`
+}
+
+// Open reads the secrets of a data folder, and makes them where there are none.
+func Open(cfg Config) (*Service, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	file := filepath.Join(cfg.Dir, "identity.json")
+	kept, err := readSecrets(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		kept, err = newSecrets()
+		if err == nil {
+			err = writeSecrets(file, kept)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the service's keys: %w", err)
+	}
+	s := &Service{cfg: cfg, key: kept.Key}
+	if cfg.Key.AccessKeyID != "" {
+		s.key = cfg.Key
+	}
+	if s.seal, err = base64.StdEncoding.DecodeString(kept.SealingKey); err != nil || len(s.seal) < 32 {
+		return nil, fmt.Errorf("open the service's keys: %s holds no usable sealing_key; restore it from a backup, or remove the file to make new keys (registered agents then renew theirs)", file)
+	}
+	s.entry = Principal{ARN: "arn:aws:iam::" + cfg.Account + ":user/ssmrun", Account: cfg.Account, UserID: "AIDA" + s.key.AccessKeyID[min(4, len(s.key.AccessKeyID)):]}
+	return s, nil
+}
+
+func readSecrets(file string) (*secrets, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var s secrets
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	return &s, nil
+}
+
+func newSecrets() (*secrets, error) {
+	raw := make([]byte, 10+30+32)
+	if _, err := rand.Read(raw); err != nil {
+		return nil, fmt.Errorf("make keys: %w", err)
+	}
+	return &secrets{
+		Key: Key{
+			AccessKeyID: "AKIA" + base32.StdEncoding.EncodeToString(raw[:10]),
+			Secret:      base64.RawURLEncoding.EncodeToString(raw[10:40]),
+		},
+		SealingKey: base64.StdEncoding.EncodeToString(raw[40:]),
+	}, nil
+}
+
+// writeSecrets writes the file whole or not at all.
+func writeSecrets(file string, s *secrets) error {
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".identity-*") // 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(append(b, '\n'))
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), file)
+}
+
+// Root gives the service's own access key: the one that callers use.
+func (s *Service) Root() Key { return s.key }
+
+// Account gives the account of everything here.
+func (s *Service) Account() string { return s.cfg.Account }
+
+// Lookup finds the secret of an access key and whose it is. Errors are AWS's:
+// ssmrun.CodeUnrecognizedClient for a key that does not exist or a token that
+// does not belong to it, ssmrun.CodeExpiredToken.
+func (s *Service) Lookup(accessKeyID, sessionToken string) (secret string, p Principal, err error) {
+	if sessionToken == "" {
+		if !hmac.Equal([]byte(accessKeyID), []byte(s.key.AccessKeyID)) {
+			return "", Principal{}, errUnknownKey()
+		}
+		return s.key.Secret, s.entry, nil
+	}
+	c, ok := s.unseal(sessionToken)
+	if !ok || c.AccessKeyID != accessKeyID {
+		return "", Principal{}, errUnknownKey()
+	}
+	if s.cfg.Now().After(time.Unix(c.Expires, 0)) {
+		return "", Principal{}, ssmrun.Errorf(ssmrun.CodeExpiredToken, "The security token included in the request is expired")
+	}
+	return s.derive(sessionToken), Principal{
+		ARN:        "arn:aws:sts::" + c.Account + ":assumed-role/" + c.Role + "/" + c.InstanceID,
+		Account:    c.Account,
+		InstanceID: c.InstanceID,
+		Region:     c.Region,
+		UserID:     "AROA" + strings.TrimPrefix(accessKeyID, "ASIA") + ":" + c.InstanceID,
+	}, nil
+}
+
+func errUnknownKey() error {
+	return ssmrun.Errorf(ssmrun.CodeUnrecognizedClient, "The security token included in the request is invalid.")
+}
+
+// claims are what a session token stands for.
+type claims struct {
+	AccessKeyID string `json:"k"`
+	Account     string `json:"a"`
+	Region      string `json:"r"`
+	Role        string `json:"o"`
+	InstanceID  string `json:"i"`
+	Expires     int64  `json:"e"` // unix seconds
+}
+
+// RoleKey mints temporary keys for an instance's agent.
+func (s *Service) RoleKey(i *ssmrun.Instance) (TemporaryKey, error) {
+	id := make([]byte, 10)
+	if _, err := rand.Read(id); err != nil {
+		return TemporaryKey{}, fmt.Errorf("make temporary keys: %w", err)
+	}
+	expires := s.cfg.Now().Add(RoleTokenLife).Truncate(time.Second)
+	c := claims{
+		AccessKeyID: "ASIA" + base32.StdEncoding.EncodeToString(id),
+		Account:     i.Scope.Account, Region: i.Scope.Region, Role: i.IamRole, InstanceID: i.ID,
+		Expires: expires.Unix(),
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		return TemporaryKey{}, err
+	}
+	body := base64.RawURLEncoding.EncodeToString(b)
+	token := body + "." + base64.RawURLEncoding.EncodeToString(s.mac("token", body))
+	return TemporaryKey{AccessKeyID: c.AccessKeyID, Secret: s.derive(token), SessionToken: token, Expires: expires}, nil
+}
+
+func (s *Service) unseal(token string) (claims, bool) {
+	var c claims
+	body, sum, ok := strings.Cut(token, ".")
+	if !ok {
+		return c, false
+	}
+	got, err := base64.RawURLEncoding.DecodeString(sum)
+	if err != nil || !hmac.Equal(got, s.mac("token", body)) {
+		return c, false
+	}
+	b, err := base64.RawURLEncoding.DecodeString(body)
+	if err != nil || json.Unmarshal(b, &c) != nil {
+		return claims{}, false
+	}
+	return c, true
+}
+
+func (s *Service) derive(token string) string {
+	return hex.EncodeToString(s.mac("secret", token))[:40]
+}
+
+func (s *Service) mac(use, text string) []byte {
+	m := hmac.New(sha256.New, s.seal)
+	m.Write([]byte(use + "\x00" + text))
+	return m.Sum(nil)
+}
