@@ -1,0 +1,18 @@
+// Package journal is part of step 7 of a run: what the agent remembers on disk
+// of the commands it took. It is what makes a command run at most once, and
+// what carries replies over an outage of the service or a restart of the agent.
+// Package agent calls it; it calls only the file system.
+//
+// One file per command, named by the command's id, grows by one line per event
+// and is synced before the event is acted on: accepted (before the service is
+// told so), step begins (before the script starts), the process that runs it
+// (so that a restarted agent can end it), replies (before they are sent),
+// cancelled, acknowledged. A line is eight hexadecimal digits of CRC-32, a
+// space and a JSON object.
+//
+//	(none) --Accept--> accepted --Begin--> begun --final reply--> finished --all acknowledged--> compacted --24 h--> (removed)
+//
+// A damaged file never makes a command unknown: it is set aside, and the
+// command counts as begun with an unknown outcome, because running it again
+// would be worse than reporting it failed.
+package journal

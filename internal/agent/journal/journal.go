@@ -1,0 +1,267 @@
+package journal
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// ErrKnown is what Accept answers for a command that was taken before.
+var ErrKnown = errors.New("command is already in the journal")
+
+// Defaults of Options.
+const (
+	// DefaultKeep is how long a command is remembered after its final reply was
+	// acknowledged. No service redelivers a command for longer than that.
+	DefaultKeep = 24 * time.Hour
+	// DefaultKeepUnacknowledged bounds a command whose final reply nobody ever
+	// acknowledged; AWS keeps a command's history as long.
+	DefaultKeepUnacknowledged = 30 * 24 * time.Hour
+	// DefaultMaxBytes bounds the folder.
+	DefaultMaxBytes = 64 << 20
+)
+
+// Options are the settings of a journal; zero members take the defaults.
+type Options struct {
+	Now                func() time.Time // time.Now
+	Logger             *slog.Logger     // discards
+	Keep               time.Duration    // DefaultKeep
+	KeepUnacknowledged time.Duration    // DefaultKeepUnacknowledged
+	MaxBytes           int64            // DefaultMaxBytes
+}
+
+// Journal is an open journal folder. Its methods may be called from several
+// goroutines; only one process may have the folder open (package state locks it).
+type Journal struct {
+	dir  string
+	opts Options
+
+	mu      sync.Mutex
+	entries map[string]*Entry // by key
+}
+
+// Open reads the folder, which it makes where it is missing. A file that cannot
+// be read to its end is set aside in the folder "damaged" and stays known; see
+// Entry.Damaged.
+func Open(dir string, opts Options) (*Journal, error) {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Keep == 0 {
+		opts.Keep = DefaultKeep
+	}
+	if opts.KeepUnacknowledged == 0 {
+		opts.KeepUnacknowledged = DefaultKeepUnacknowledged
+	}
+	if opts.MaxBytes == 0 {
+		opts.MaxBytes = DefaultMaxBytes
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make journal folder: %w", err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list journal folder: %w", err)
+	}
+	j := &Journal{dir: dir, opts: opts, entries: map[string]*Entry{}}
+	for _, f := range files {
+		if f.IsDir() {
+			continue
+		}
+		key, ok := strings.CutSuffix(f.Name(), suffix)
+		if !ok || !safeKey.MatchString(key) {
+			// A leftover of a rewrite that a crash cut short.
+			if strings.HasSuffix(f.Name(), tmpSuffix) {
+				_ = os.Remove(filepath.Join(dir, f.Name()))
+			}
+			continue
+		}
+		if err := j.load(key); err != nil {
+			return nil, err
+		}
+	}
+	return j, nil
+}
+
+const (
+	suffix    = ".jsonl"
+	tmpSuffix = ".tmp"
+)
+
+var safeKey = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,63}$`)
+
+// Key gives the name under which a command is kept: its id, or a hash of it
+// where the id could not be a file's name. A key's key is itself.
+func Key(commandID string) string {
+	if safeKey.MatchString(commandID) {
+		return commandID
+	}
+	sum := sha256.Sum256([]byte(commandID))
+	return "x-" + hex.EncodeToString(sum[:16])
+}
+
+// Lookup finds a command by its id.
+func (j *Journal) Lookup(commandID string) (*Entry, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e, ok := j.entries[Key(commandID)]
+	return e, ok
+}
+
+// Entries gives all commands, oldest acceptance first.
+func (j *Journal) Entries() []*Entry {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	list := make([]*Entry, 0, len(j.entries))
+	for _, e := range j.entries {
+		list = append(list, e)
+	}
+	slices.SortFunc(list, func(a, b *Entry) int {
+		if c := a.accepted.Compare(b.accepted); c != 0 {
+			return c
+		}
+		return strings.Compare(a.key, b.key)
+	})
+	return list
+}
+
+// Accept remembers a command before the service is told that it was taken. It
+// is durable when Accept returns. payload is what is needed to run it after a
+// restart. ErrKnown, with the entry, where the command was taken before.
+func (j *Journal) Accept(commandID, jobID, payload string) (*Entry, error) {
+	key := Key(commandID)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if e, ok := j.entries[key]; ok {
+		return e, ErrKnown
+	}
+	now := j.opts.Now()
+	e := &Entry{j: j, key: key, jobID: jobID, payload: payload, accepted: now, last: now}
+	f, err := os.OpenFile(e.path(), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("create journal of command: %w", err)
+	}
+	e.f = f
+	err = e.write(line{Kind: kindAccept, At: now, JobID: jobID, Payload: payload})
+	if err == nil {
+		err = syncDir(j.dir)
+	}
+	if err != nil {
+		f.Close()
+		_ = os.Remove(e.path())
+		return nil, err
+	}
+	j.entries[key] = e
+	return e, nil
+}
+
+// load reads one file into an entry.
+func (j *Journal) load(key string) error {
+	e := &Entry{j: j, key: key}
+	data, err := os.ReadFile(e.path())
+	if err != nil {
+		return fmt.Errorf("read journal of command %s: %w", key, err)
+	}
+	lines, err := decode(data)
+	if errors.Is(err, errTorn) {
+		// The crash came before the service was told that it was taken.
+		j.opts.Logger.Info("journal: a command was not yet accepted; forgotten", "command", key)
+		if err := os.Remove(e.path()); err != nil {
+			return fmt.Errorf("remove torn journal: %w", err)
+		}
+		return nil
+	}
+	for _, l := range lines {
+		e.apply(l)
+	}
+	e.size = int64(len(data))
+	if err != nil {
+		e.err = err
+		if err := j.setAside(e, lines); err != nil {
+			return err
+		}
+	}
+	j.entries[key] = e
+	return nil
+}
+
+// setAside keeps a copy of a damaged file for whoever looks into it, and goes
+// on with what could be read of it.
+func (j *Journal) setAside(e *Entry, lines []line) error {
+	dir := filepath.Join(j.dir, "damaged")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make folder for damaged journals: %w", err)
+	}
+	aside := filepath.Join(dir, e.key+suffix)
+	_ = os.Remove(aside)
+	if err := os.Link(e.path(), aside); err != nil {
+		return fmt.Errorf("set damaged journal aside: %w", err)
+	}
+	j.opts.Logger.Error("journal: a command's file is damaged; a copy was set aside and the command will not be run again",
+		"command", e.key, "copy", aside, "error", e.err)
+	if len(lines) == 0 {
+		lines = []line{{Kind: kindAccept, At: j.opts.Now()}}
+		e.apply(lines[0])
+	}
+	if e.final == 0 {
+		d := line{Kind: kindDamaged, At: j.opts.Now(), Reason: e.err.Error()}
+		lines = append(lines, d)
+		e.apply(d)
+	}
+	return e.rewrite(lines)
+}
+
+// Unacknowledged gives all replies that are still owed to the service, in the
+// order in which they were made within a command, oldest command first.
+func (j *Journal) Unacknowledged() ([]Reply, error) {
+	var list []Reply
+	for _, e := range j.Entries() {
+		replies, err := e.Replies()
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range replies {
+			if !r.Acked {
+				list = append(list, r)
+			}
+		}
+	}
+	return list, nil
+}
+
+// Close closes the files that are open. The journal must not be used after it.
+func (j *Journal) Close() error {
+	var errs []error
+	for _, e := range j.Entries() {
+		e.mu.Lock()
+		errs = append(errs, e.closeFile())
+		e.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
+
+// syncDir makes the names in a folder durable. Windows cannot and need not.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("open journal folder: %w", err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("sync journal folder: %w", err)
+	}
+	return nil
+}

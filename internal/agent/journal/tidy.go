@@ -1,0 +1,135 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+)
+
+// Tidy shrinks and forgets: a finished command whose replies are all
+// acknowledged keeps only what answers a redelivery (its job id and final
+// reply; the parameters are gone from the disk), and is removed once it is old
+// enough. Where the folder is beyond its size, the oldest final replies go
+// too, but never the memory that the command ran. Errors of single files are
+// joined; the rest is tidied all the same.
+func (j *Journal) Tidy() error {
+	var errs []error
+	now := j.opts.Now()
+	var total int64
+	var kept []*Entry
+	for _, e := range j.Entries() {
+		e.mu.Lock()
+		done := e.final > 0 && e.allAcked()
+		age := now.Sub(e.last)
+		switch {
+		case done && age > j.opts.Keep, e.final > 0 && age > j.opts.KeepUnacknowledged:
+			errs = append(errs, e.remove())
+		case done && e.payload != "":
+			errs = append(errs, e.compact(false))
+			fallthrough
+		default:
+			total += e.size
+			kept = append(kept, e)
+		}
+		e.mu.Unlock()
+	}
+	for _, e := range kept { // oldest first
+		if total <= j.opts.MaxBytes {
+			break
+		}
+		e.mu.Lock()
+		if e.final > 0 && e.allAcked() && !e.stripped {
+			total -= e.size
+			errs = append(errs, e.compact(true))
+			total += e.size
+		}
+		e.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Entry) allAcked() bool {
+	return !slices.ContainsFunc(e.replies, func(r replyMark) bool { return !r.acked })
+}
+
+// remove forgets the command.
+func (e *Entry) remove() error {
+	err := e.closeFile()
+	if rm := os.Remove(e.path()); rm != nil && !errors.Is(rm, os.ErrNotExist) {
+		return errors.Join(err, fmt.Errorf("remove journal of command %s: %w", e.key, rm))
+	}
+	e.j.mu.Lock()
+	delete(e.j.entries, e.key)
+	e.j.mu.Unlock()
+	return err
+}
+
+// compact rewrites a finished command to its acceptance, without the payload,
+// and its final reply; strip leaves out the reply's content too.
+func (e *Entry) compact(strip bool) error {
+	lines, err := e.read()
+	if err != nil {
+		return err
+	}
+	final := e.replies[e.final-1]
+	var keep []line
+	for _, l := range lines {
+		switch {
+		case l.Kind == kindAccept:
+			l.Payload = ""
+		case l.Kind == kindReply && l.ID == final.id:
+			if strip {
+				l.Content = ""
+			}
+		case l.Kind == kindAcked && l.ID == final.id:
+		default:
+			continue
+		}
+		keep = append(keep, l)
+	}
+	if err := e.rewrite(keep); err != nil {
+		return err
+	}
+	e.payload, e.steps = "", nil
+	e.replies, e.final = []replyMark{final}, 1
+	e.stripped = strip
+	return nil
+}
+
+// rewrite replaces the file by these lines, so that a crash leaves the old or
+// the new one.
+func (e *Entry) rewrite(lines []line) error {
+	var buf []byte
+	for _, l := range lines {
+		b, err := l.encode()
+		if err != nil {
+			return err
+		}
+		buf = append(buf, b...)
+	}
+	if err := e.closeFile(); err != nil {
+		return err
+	}
+	tmp := e.path() + tmpSuffix
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("rewrite journal of command %s: %w", e.key, err)
+	}
+	_, err = f.Write(buf)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp, e.path())
+	}
+	if err != nil {
+		_ = os.Remove(tmp)
+		return fmt.Errorf("rewrite journal of command %s: %w", e.key, err)
+	}
+	e.size = int64(len(buf))
+	return syncDir(e.j.dir)
+}
