@@ -1,0 +1,20 @@
+//go:build unix
+
+package state
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// lockFile takes the lock or answers ErrLocked at once. The kernel gives it
+// free when the process ends, however it ends; children do not inherit it
+// because Go opens files close-on-exec.
+func lockFile(f *os.File) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return ErrLocked
+	}
+	return err
+}
