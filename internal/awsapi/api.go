@@ -1,0 +1,121 @@
+// Package awsapi is step 3b of a run: AWS's operations as callers speak them.
+// It decodes a call, checks it against one table per operation, calls control
+// or reads the store, and encodes the answer as AWS does. daemon calls it with
+// requests whose signature has been verified; it calls control, store and
+// document.
+//
+// SSM speaks JSON 1.1 (json11.go), STS and EC2 speak Query and XML (query.go).
+// Each operation has a file of its own, op_*.go.
+package awsapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"ssmrun"
+	"ssmrun/internal/control"
+	"ssmrun/internal/identity"
+	"ssmrun/internal/store"
+)
+
+// Headers of the long poll: every answer about one command carries its
+// revision; a request that carries "N;SECONDS" is answered as soon as the
+// revision is not N, after SECONDS at the latest. AWS knows neither.
+const (
+	HeaderRevision = "X-Ssmrun-Revision"
+	HeaderWait     = "X-Ssmrun-Wait"
+	// MaxWait bounds SECONDS.
+	MaxWait = 20 * time.Second
+)
+
+// Config is what an API needs.
+type Config struct {
+	Control *control.Controller
+	Store   store.Store
+	// S3URL gives the base of the addresses of output objects, without a slash
+	// at its end: "http://127.0.0.1:8440".
+	S3URL  func(region string) string
+	Now    func() time.Time // time.Now where nil
+	Logger *slog.Logger
+}
+
+// API answers calls.
+type API struct {
+	cfg Config
+	ssm map[string]operation
+}
+
+// Call is a verified request.
+type Call struct {
+	Operation string
+	Caller    identity.Principal
+	Scope     ssmrun.Scope
+	Body      []byte
+	Header    http.Header // of the request
+	// Answer collects headers for the answer.
+	Answer http.Header
+	// Subject is filled in for the audit log: what the call was about, ids and
+	// names only.
+	Subject Subject
+}
+
+// Subject is what a call was about, for the audit log. No values of parameters.
+type Subject struct {
+	CommandID string   `json:"command_id,omitempty"`
+	Document  string   `json:"document,omitempty"`
+	Instances []string `json:"instances,omitempty"`
+	Bucket    string   `json:"bucket,omitempty"`
+}
+
+// operation is one row of the service: the shape its input must have, and what
+// it does.
+type operation struct {
+	input shape
+	run   func(context.Context, *Call) (any, error)
+}
+
+// New makes an API.
+func New(cfg Config) *API {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	a := &API{cfg: cfg}
+	a.ssm = map[string]operation{
+		"SendCommand":                 {sendCommandInput, a.sendCommand},
+		"CancelCommand":               {cancelCommandInput, a.cancelCommand},
+		"ListCommands":                {listCommandsInput, a.listCommands},
+		"ListCommandInvocations":      {listCommandInvocationsInput, a.listCommandInvocations},
+		"GetCommandInvocation":        {getCommandInvocationInput, a.getCommandInvocation},
+		"DescribeInstanceInformation": {describeInstanceInformationInput, a.describeInstanceInformation},
+		"DescribeDocument":            {describeDocumentInput, a.describeDocument},
+		"GetDocument":                 {getDocumentInput, a.getDocument},
+	}
+	return a
+}
+
+// Operations names the SSM operations that there are, sorted.
+func (a *API) Operations() []string {
+	var names []string
+	for n := range a.ssm {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// SSM answers a call of Systems Manager: the output to encode, or an error
+// with one of AWS's codes. An operation that is not there is
+// ssmrun.CodeUnknownOperation, never an empty success.
+func (a *API) SSM(ctx context.Context, c *Call) (any, error) {
+	op, ok := a.ssm[c.Operation]
+	if !ok {
+		return nil, &ssmrun.Error{Code: ssmrun.CodeUnknownOperation}
+	}
+	if err := op.input.check(c.Body); err != nil {
+		return nil, err
+	}
+	return op.run(ctx, c)
+}

@@ -1,0 +1,172 @@
+package awsapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"ssmrun"
+	"ssmrun/internal/control"
+)
+
+type sendCommandRequest struct {
+	InstanceIds            []string
+	Targets                []targetJSON
+	DocumentName           string
+	DocumentVersion        string
+	DocumentHash           string
+	DocumentHashType       string
+	TimeoutSeconds         int
+	Comment                string
+	Parameters             map[string][]string
+	OutputS3Region         string
+	OutputS3BucketName     string
+	OutputS3KeyPrefix      string
+	MaxConcurrency         string
+	MaxErrors              string
+	ServiceRoleArn         string
+	NotificationConfig     *notificationConfig
+	CloudWatchOutputConfig *cloudWatchOutputConfig
+	AlarmConfiguration     json.RawMessage
+}
+
+// HeaderInvocationID is the SDKs' own mark of a call; its repetitions carry the
+// same.
+const HeaderInvocationID = "Amz-Sdk-Invocation-Id"
+
+func (a *API) sendCommand(ctx context.Context, c *Call) (any, error) {
+	var in sendCommandRequest
+	if err := decode(c.Body, &in); err != nil {
+		return nil, err
+	}
+	c.Subject = Subject{Document: in.DocumentName, Instances: in.InstanceIds, Bucket: in.OutputS3BucketName}
+	if err := in.checkWhere(); err != nil {
+		return nil, err
+	}
+	if err := in.checkUnsupported(); err != nil {
+		return nil, err
+	}
+	doc, err := a.commandDocument(ctx, c.Scope, &in)
+	if err != nil {
+		return nil, err
+	}
+	size := len(doc.record.Content)
+	for k, values := range in.Parameters {
+		size += len(k)
+		for _, v := range values {
+			size += len(v)
+		}
+	}
+	if size > ssmrun.MaxParametersBytes {
+		return nil, ssmrun.Errorf(ssmrun.CodeMaxDocumentSize, "The document and its parameters have %d bytes; the limit is 97KB (%d bytes). Put large content into a file that the script fetches.", size, ssmrun.MaxParametersBytes)
+	}
+	if err := doc.parsed.CheckParameters(in.Parameters); err != nil {
+		return nil, err
+	}
+
+	cmd := ssmrun.Command{
+		Scope: c.Scope, Caller: c.Caller.ARN, Comment: in.Comment,
+		Document: in.DocumentName, Version: orElse(in.DocumentVersion, "$DEFAULT"),
+		Content: doc.json, Parameters: in.Parameters,
+		InstanceIDs: in.InstanceIds, Targets: targetsIn(in.Targets),
+		TimeoutSeconds: in.TimeoutSeconds,
+		MaxConcurrency: orElse(in.MaxConcurrency, ssmrun.DefaultMaxConcurrency),
+		MaxErrors:      orElse(in.MaxErrors, ssmrun.DefaultMaxErrors),
+		Output: ssmrun.OutputLocation{
+			Region: orElse(in.OutputS3Region, c.Scope.Region), Bucket: in.OutputS3BucketName,
+			Prefix: strings.Trim(in.OutputS3KeyPrefix, "/"),
+		},
+		ServiceRole: in.ServiceRoleArn,
+	}
+	if cmd.TimeoutSeconds == 0 {
+		cmd.TimeoutSeconds = ssmrun.DefaultTimeoutSeconds
+	}
+	req := control.SendRequest{
+		Command:       cmd,
+		ExecutionTime: time.Duration(doc.parsed.ExecutionSeconds(in.Parameters)) * time.Second,
+		Token:         c.Header.Get(HeaderInvocationID),
+	}
+	for _, s := range doc.parsed.Units() {
+		req.Steps = append(req.Steps, control.Step{Name: s.ResultName, Action: s.Action})
+	}
+	sent, err := a.cfg.Control.Send(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	c.Subject.CommandID = sent.ID
+	return struct{ Command commandJSON }{commandOut(sent, in.InstanceIds)}, nil
+}
+
+// checkWhere: a command says where it runs, in one way, each instance once.
+func (in *sendCommandRequest) checkWhere() error {
+	switch {
+	case len(in.InstanceIds) == 0 && len(in.Targets) == 0:
+		return ssmrun.Errorf(ssmrun.CodeValidation, "Either InstanceIds or Targets must name at least one instance.")
+	case len(in.InstanceIds) > 0 && len(in.Targets) > 0:
+		return ssmrun.Errorf(ssmrun.CodeValidation, "InstanceIds and Targets cannot be specified together in the same command. Remove one of them, and try again.")
+	}
+	seen := map[string]bool{}
+	for _, id := range in.InstanceIds {
+		if seen[id] {
+			return ssmrun.Errorf(ssmrun.CodeDuplicateInstanceID, "Instance id %s is named more than once.", id)
+		}
+		seen[id] = true
+	}
+	keys := map[string]bool{}
+	for _, t := range in.Targets {
+		if keys[t.Key] {
+			return ssmrun.Errorf(ssmrun.CodeValidation, "Duplicate keys are not supported for targets. Remove the duplicate key, and try again.")
+		}
+		keys[t.Key] = true
+	}
+	return nil
+}
+
+// checkUnsupported refuses what the service has no far end for: better an error
+// than a notification that never comes.
+func (in *sendCommandRequest) checkUnsupported() error {
+	no := func(member, what string) error {
+		return ssmrun.Errorf(ssmrun.CodeValidation, "%s: this service has no %s. Leave %s out.", member, what, member)
+	}
+	if n := in.NotificationConfig; n != nil && n.NotificationArn != "" {
+		return no("NotificationConfig", "SNS endpoint to notify")
+	}
+	if w := in.CloudWatchOutputConfig; w != nil && w.CloudWatchOutputEnabled {
+		return no("CloudWatchOutputConfig", "CloudWatch Logs endpoint to write to; use OutputS3BucketName")
+	}
+	if len(in.AlarmConfiguration) > 0 && string(in.AlarmConfiguration) != "null" {
+		return no("AlarmConfiguration", "CloudWatch alarms to watch")
+	}
+	return nil
+}
+
+// commandDocument finds the document of a SendCommand. AWS answers a missing
+// document or version here with an empty message.
+func (a *API) commandDocument(ctx context.Context, scope ssmrun.Scope, in *sendCommandRequest) (*loaded, error) {
+	doc, err := a.loadDocument(ctx, scope, in.DocumentName, in.DocumentVersion)
+	switch code := ssmrun.ErrorCode(err); {
+	case errors.Is(err, errWrongVersion):
+		return nil, &ssmrun.Error{Code: ssmrun.CodeInvalidDocumentVersion}
+	case code == ssmrun.CodeInvalidDocument:
+		return nil, &ssmrun.Error{Code: code}
+	case err != nil:
+		return nil, err
+	}
+	if doc.record.Type != "Command" {
+		return nil, ssmrun.Errorf(ssmrun.CodeInvalidDocument, "Document %s is of type %s; SendCommand runs documents of type Command.", in.DocumentName, doc.record.Type)
+	}
+	if in.DocumentHash != "" && !slices.Contains(doc.hashes(), strings.ToLower(in.DocumentHash)) {
+		return nil, ssmrun.Errorf(ssmrun.CodeInvalidDocument, "DocumentHash is not that of document %s.", in.DocumentName)
+	}
+	return doc, nil
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
