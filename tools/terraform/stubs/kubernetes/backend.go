@@ -1,0 +1,10 @@
+// Package kubernetes stands in for Terraform's backend "kubernetes".
+package kubernetes
+
+import (
+	"github.com/hashicorp/terraform/internal/backend"
+	"github.com/hashicorp/terraform/notbuiltin"
+)
+
+// New returns a backend that refuses every configuration.
+func New() backend.Backend { return notbuiltin.New("kubernetes") }

@@ -1,0 +1,3 @@
+module github.com/hashicorp/terraform/notbuiltin
+
+go 1.26
