@@ -22,6 +22,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -250,4 +251,27 @@ func (s *Service) mac(use, text string) []byte {
 	m := hmac.New(sha256.New, s.seal)
 	m.Write([]byte(use + "\x00" + text))
 	return m.Sum(nil)
+}
+
+// channelTokenLife is how long an agent may take from CreateControlChannel to
+// its opening frame.
+const channelTokenLife = time.Minute
+
+// ChannelToken makes the token that an agent shows when it opens its control
+// channel.
+func (s *Service) ChannelToken(instanceID string) string {
+	until := strconv.FormatInt(s.cfg.Now().Add(channelTokenLife).Unix(), 10)
+	return until + "." + base64.RawURLEncoding.EncodeToString(s.mac("channel", until+" "+instanceID))
+}
+
+// CheckChannelToken tells whether a token is that of instanceID and still holds.
+func (s *Service) CheckChannelToken(instanceID, token string) bool {
+	until, sum, ok := strings.Cut(token, ".")
+	if !ok {
+		return false
+	}
+	got, err := base64.RawURLEncoding.DecodeString(sum)
+	seconds, err2 := strconv.ParseInt(until, 10, 64)
+	return err == nil && err2 == nil && hmac.Equal(got, s.mac("channel", until+" "+instanceID)) &&
+		!s.cfg.Now().After(time.Unix(seconds, 0))
 }

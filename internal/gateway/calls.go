@@ -1,0 +1,184 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"ssmrun"
+	"ssmrun/internal/identity"
+	"ssmrun/internal/store"
+	"ssmrun/internal/wire"
+)
+
+// Signing says how an agent's call proves itself.
+type Signing int
+
+// The kinds of proof.
+const (
+	// ByRoleKey: SigV4 with the temporary keys, as any call.
+	ByRoleKey Signing = iota
+	// ByActivation: unsigned, the activation's code is the proof.
+	ByActivation
+	// ByRegisteredKey: signed with the private key that was registered.
+	ByRegisteredKey
+)
+
+// calls are the operations of Systems Manager that agents call.
+var calls = map[string]Signing{
+	wire.OpRegisterManagedInstance:         ByActivation,
+	wire.OpRequestManagedInstanceRoleToken: ByRegisteredKey,
+	wire.OpUpdateManagedInstancePublicKey:  ByRegisteredKey,
+	wire.OpUpdateInstanceInformation:       ByRoleKey,
+	wire.OpListInstanceAssociations:        ByRoleKey,
+}
+
+// CallSigning tells whether an operation is an agent's, and how it is proved.
+func CallSigning(operation string) (Signing, bool) {
+	s, ok := calls[operation]
+	return s, ok
+}
+
+// Call answers an agent's call. For ByRegisteredKey, p is the instance whose
+// key signed; for ByActivation it is empty.
+func (g *Gateway) Call(ctx context.Context, operation string, p identity.Principal, body []byte) (any, error) {
+	switch operation {
+	case wire.OpRegisterManagedInstance:
+		return g.register(ctx, body)
+	case wire.OpRequestManagedInstanceRoleToken:
+		return g.roleToken(ctx, p, body)
+	case wire.OpUpdateManagedInstancePublicKey:
+		return g.updatePublicKey(ctx, p, body)
+	case wire.OpUpdateInstanceInformation:
+		return g.updateInformation(ctx, p, body)
+	case wire.OpListInstanceAssociations:
+		var req wire.ListInstanceAssociationsRequest
+		if err := unmarshal(body, &req); err != nil {
+			return nil, err
+		}
+		return wire.ListInstanceAssociationsResponse{}, nil
+	}
+	return nil, &ssmrun.Error{Code: ssmrun.CodeUnknownOperation}
+}
+
+func unmarshal(body []byte, into any) error {
+	if err := wire.Unmarshal(body, into); err != nil {
+		return ssmrun.Errorf(ssmrun.CodeValidation, "%v", err)
+	}
+	return nil
+}
+
+func (g *Gateway) register(ctx context.Context, body []byte) (any, error) {
+	var req wire.RegisterManagedInstanceRequest
+	if err := unmarshal(body, &req); err != nil {
+		return nil, err
+	}
+	if req.PublicKeyType != wire.KeyTypeRSA {
+		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "PublicKeyType must be %s.", wire.KeyTypeRSA)
+	}
+	inst, err := g.cfg.Identity.Register(ctx, identity.Registration{
+		ActivationID: req.ActivationID, ActivationCode: req.ActivationCode,
+		Fingerprint: req.Fingerprint, PublicKey: req.PublicKey,
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.cfg.Logger.Info("instance registered", "instance", inst.ID, "activation", inst.ActivationID)
+	return wire.RegisterManagedInstanceResponse{InstanceID: inst.ID}, nil
+}
+
+func (g *Gateway) roleToken(ctx context.Context, p identity.Principal, body []byte) (any, error) {
+	var req wire.RequestManagedInstanceRoleTokenRequest
+	if err := unmarshal(body, &req); err != nil {
+		return nil, err
+	}
+	inst, err := g.instance(ctx, p.InstanceID)
+	if err != nil {
+		return nil, err
+	}
+	if inst.Fingerprint != req.Fingerprint {
+		return nil, ssmrun.Errorf("MachineFingerprintDoesNotMatch", "The fingerprint is not the one that %s registered with: the state folder was copied to another machine. Register this machine with an activation of its own.", inst.ID)
+	}
+	key, err := g.cfg.Identity.RoleKey(inst)
+	if err != nil {
+		return nil, err
+	}
+	return wire.RequestManagedInstanceRoleTokenResponse{
+		AccessKeyID: key.AccessKeyID, SecretAccessKey: key.Secret, SessionToken: key.SessionToken,
+		TokenExpirationDate: wire.Epoch{Time: key.Expires},
+	}, nil
+}
+
+func (g *Gateway) updatePublicKey(ctx context.Context, p identity.Principal, body []byte) (any, error) {
+	var req wire.UpdateManagedInstancePublicKeyRequest
+	if err := unmarshal(body, &req); err != nil {
+		return nil, err
+	}
+	if _, err := identity.PublicKey(req.NewPublicKey); err != nil || req.NewPublicKeyType != wire.KeyTypeRSA {
+		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "NewPublicKey is not an RSA key of at least 2048 bits.")
+	}
+	return struct{}{}, g.change(ctx, p.InstanceID, func(i *ssmrun.Instance) { i.PublicKey = req.NewPublicKey })
+}
+
+func (g *Gateway) updateInformation(ctx context.Context, p identity.Principal, body []byte) (any, error) {
+	var req wire.UpdateInstanceInformationRequest
+	if err := unmarshal(body, &req); err != nil {
+		return nil, err
+	}
+	if !mayOpen(p, req.InstanceID) {
+		return nil, ssmrun.Errorf(ssmrun.CodeAccessDenied, "%s may not report for instance %s.", p.ARN, req.InstanceID)
+	}
+	now := g.cfg.Now().UTC()
+	return struct{}{}, g.change(ctx, req.InstanceID, func(i *ssmrun.Instance) {
+		i.LastPing, i.Stopped = now, false
+		for _, f := range []struct {
+			is  *string
+			say string
+		}{
+			{&i.AgentName, req.AgentName}, {&i.AgentVersion, req.AgentVersion}, {&i.PlatformType, req.PlatformType},
+			{&i.PlatformName, req.PlatformName}, {&i.PlatformVersion, req.PlatformVersion},
+			{&i.Name, req.ComputerName}, {&i.IPAddress, req.IPAddress},
+		} {
+			if f.say != "" { // the first heartbeat tells less than the later ones
+				*f.is = ssmrun.Head(f.say, 255)
+			}
+		}
+	})
+}
+
+func (g *Gateway) instance(ctx context.Context, id string) (*ssmrun.Instance, error) {
+	var inst *ssmrun.Instance
+	err := g.cfg.Store.View(ctx, func(tx store.Tx) (err error) {
+		inst, err = tx.FindInstance(id)
+		return err
+	})
+	if errors.Is(err, ssmrun.ErrNotFound) {
+		return nil, notRegistered(id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read instance %s: %w", id, err)
+	}
+	return inst, nil
+}
+
+func (g *Gateway) change(ctx context.Context, id string, fn func(*ssmrun.Instance)) error {
+	err := g.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		inst, err := tx.FindInstance(id)
+		if err != nil {
+			return err
+		}
+		fn(inst)
+		return tx.PutInstance(inst)
+	})
+	if errors.Is(err, ssmrun.ErrNotFound) {
+		return notRegistered(id)
+	}
+	if err != nil {
+		return fmt.Errorf("change instance %s: %w", id, err)
+	}
+	return nil
+}
+
+func notRegistered(id string) error {
+	return ssmrun.Errorf(ssmrun.CodeInvalidInstanceID, "Instance %s is not registered with this service.", id)
+}

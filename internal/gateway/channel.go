@@ -1,0 +1,259 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"ssmrun"
+	"ssmrun/internal/identity"
+	"ssmrun/internal/store"
+	"ssmrun/internal/wire"
+)
+
+var (
+	errReplaced = errors.New("the agent opened another channel")
+	errClosing  = errors.New("the service is stopping")
+	errSilent   = errors.New("the agent does not answer")
+)
+
+// openTimeout bounds how long an agent may take to send its opening frame, and
+// how long one frame may take to be written.
+const openTimeout = 10 * time.Second
+
+// CreateChannel answers POST /v1/control-channel/ID: JSON in, XML out, 201. The
+// request has been verified as principal's.
+func (g *Gateway) CreateChannel(w http.ResponseWriter, r *http.Request, instanceID string, p identity.Principal, body []byte) {
+	var req wire.CreateControlChannelRequest
+	if err := wire.Unmarshal(body, &req); err != nil {
+		g.refuse(w, http.StatusBadRequest, "SerializationException")
+		return
+	}
+	if !mayOpen(p, instanceID) {
+		g.refuse(w, http.StatusForbidden, "AccessDeniedException")
+		return
+	}
+	out, err := wire.CreateControlChannelResponse{
+		MessageSchemaVersion: wire.ControlChannelSchema,
+		TokenValue:           g.cfg.Identity.ChannelToken(instanceID),
+	}.Encode()
+	if err != nil {
+		g.cfg.Logger.Error("open control channel", "instance", instanceID, "error", err)
+		g.refuse(w, http.StatusInternalServerError, "InternalServerError")
+		return
+	}
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(http.StatusCreated)
+	_, _ = w.Write(out)
+}
+
+func (g *Gateway) refuse(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "<%s></%s>", code, code)
+}
+
+// mayOpen: an agent may open its own channel only; the service's own key any,
+// for agents whose identity is configured by hand.
+func mayOpen(p identity.Principal, instanceID string) bool {
+	return !p.Agent() || p.InstanceID == instanceID
+}
+
+// channel is an agent's open websocket. One goroutine reads, one writes.
+type channel struct {
+	g        *Gateway
+	instance string
+	scope    ssmrun.Scope
+	conn     *websocket.Conn
+	log      *slog.Logger
+	cancel   context.CancelCauseFunc
+
+	mu    sync.Mutex
+	jobs  map[string]*job // by job id: what the agent has not acknowledged
+	queue [][]byte        // frames to write, other than jobs
+	wake  chan struct{}
+}
+
+// ServeChannel answers GET /v1/control-channel/ID and returns when the channel
+// is closed.
+func (g *Gateway) ServeChannel(w http.ResponseWriter, r *http.Request, instanceID string, p identity.Principal) {
+	if !mayOpen(p, instanceID) {
+		g.refuse(w, http.StatusForbidden, "AccessDeniedException")
+		return
+	}
+	var inst *ssmrun.Instance
+	err := g.cfg.Store.View(r.Context(), func(tx store.Tx) (err error) {
+		inst, err = tx.FindInstance(instanceID)
+		return err
+	})
+	if err != nil {
+		if !errors.Is(err, ssmrun.ErrNotFound) {
+			g.cfg.Logger.Error("open control channel", "instance", instanceID, "error", err)
+		}
+		g.refuse(w, http.StatusForbidden, "AccessDeniedException")
+		return
+	}
+	// The request is signed: nothing is left for an Origin to protect.
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	if err != nil {
+		g.cfg.Logger.Info("control channel refused", "instance", instanceID, "error", err)
+		return
+	}
+	conn.SetReadLimit(wire.MaxFrameBytes)
+	// Not r.Context(): a hijacked connection outlives its request's.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	defer cancel(nil)
+	ch := &channel{
+		g: g, instance: instanceID, scope: inst.Scope, conn: conn, cancel: cancel,
+		log:  g.cfg.Logger.With("instance", instanceID),
+		jobs: map[string]*job{}, wake: make(chan struct{}, 1),
+	}
+	if err := ch.open(ctx); err != nil {
+		ch.log.Info("control channel refused", "error", err)
+		_ = conn.Close(websocket.StatusPolicyViolation, "the opening frame is wrong")
+		return
+	}
+	g.open.Add(1)
+	defer g.open.Done()
+	if !g.add(ch) {
+		_ = conn.Close(websocket.StatusGoingAway, errClosing.Error())
+		return
+	}
+	ch.serve(ctx)
+}
+
+// open reads the opening text frame and checks its token.
+func (ch *channel) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	kind, b, err := ch.conn.Read(ctx)
+	if err != nil {
+		return fmt.Errorf("read the opening frame: %w", err)
+	}
+	var frame wire.OpenControlChannel
+	if kind != websocket.MessageText || len(b) > wire.MaxOpenBytes {
+		return errors.New("the opening frame is not a short text")
+	}
+	if err := wire.Unmarshal(b, &frame); err != nil {
+		return fmt.Errorf("read the opening frame: %w", err)
+	}
+	if !ch.g.cfg.Identity.CheckChannelToken(ch.instance, frame.TokenValue) {
+		return errors.New("the token of the opening frame is not that of this channel")
+	}
+	return nil
+}
+
+// serve runs the channel until it ends, and tells control of both.
+func (ch *channel) serve(ctx context.Context) {
+	now := ch.g.cfg.Now()
+	ch.seen(ctx, now, false)
+	ch.log.Info("agent connected")
+	var wg sync.WaitGroup
+	wg.Go(func() { ch.write(ctx) })
+	wg.Go(func() { ch.probe(ctx) })
+	if err := ch.g.cfg.Control.Connected(ctx, ch.scope, ch.instance); err != nil {
+		ch.log.Error("offer what waits", "error", err)
+	}
+	err := ch.read(ctx)
+	ch.cancel(err)
+	wg.Wait()
+	cause := context.Cause(ctx)
+	switch {
+	case errors.Is(cause, errClosing):
+		_ = ch.conn.Close(websocket.StatusServiceRestart, cause.Error())
+	case errors.Is(cause, errReplaced):
+		_ = ch.conn.Close(websocket.StatusGoingAway, cause.Error())
+	default:
+		_ = ch.conn.CloseNow()
+	}
+	ch.ended(cause)
+}
+
+// ended tells store and control that the channel is gone.
+func (ch *channel) ended(cause error) {
+	last := ch.g.remove(ch)
+	ch.log.Info("agent disconnected", "cause", cause)
+	if !last {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	ch.seen(ctx, ch.g.cfg.Now(), leftCleanly(cause))
+	if err := ch.g.cfg.Control.Disconnected(ctx, ch.scope, ch.instance); err != nil {
+		ch.log.Error("note what was not delivered", "error", err)
+	}
+}
+
+// leftCleanly: the agent closed the channel itself, as it does when it stops.
+func leftCleanly(err error) bool {
+	switch websocket.CloseStatus(err) {
+	case websocket.StatusNormalClosure, websocket.StatusGoingAway:
+		return true
+	}
+	return false
+}
+
+func (ch *channel) seen(ctx context.Context, at time.Time, stopped bool) {
+	err := ch.g.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		return tx.Seen(ch.scope, ch.instance, at, stopped)
+	})
+	if err != nil && !errors.Is(err, ssmrun.ErrNotFound) {
+		ch.log.Error("store a heartbeat", "error", err)
+	}
+}
+
+// probe pings, so that an agent that vanished without a word is noticed.
+func (ch *channel) probe(ctx context.Context) {
+	tick := time.NewTicker(ch.g.cfg.Ping)
+	defer tick.Stop()
+	stored := ch.g.cfg.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		ping, cancel := context.WithTimeout(ctx, ch.g.cfg.PingTimeout)
+		err := ch.conn.Ping(ping)
+		cancel()
+		if err != nil {
+			ch.cancel(fmt.Errorf("%w: %w", errSilent, err))
+			return
+		}
+		if now := ch.g.cfg.Now(); now.Sub(stored) >= ch.g.cfg.Heartbeat {
+			stored = now
+			ch.seen(ctx, now, false)
+		}
+	}
+}
+
+// read handles frames until the channel ends.
+func (ch *channel) read(ctx context.Context) error {
+	for {
+		kind, b, err := ch.conn.Read(ctx)
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = errors.New("the connection was cut")
+			}
+			return err
+		}
+		if kind != websocket.MessageBinary {
+			continue // agents may send what this service has no use for
+		}
+		f, err := wire.Decode(b)
+		if err != nil {
+			ch.log.Warn("drop a frame", "error", err)
+			continue
+		}
+		if err := ch.handle(ctx, f); err != nil {
+			ch.log.Error("handle a frame", "type", f.Type, "error", err)
+		}
+	}
+}
