@@ -39,13 +39,18 @@ func (h *hub) subscribe(id string) (<-chan struct{}, func()) {
 func (h *hub) publish(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for ch := range h.waiters[id] {
-		select {
-		case ch <- struct{}{}:
-		default:
+	for _, key := range []string{id, anyCommand} {
+		for ch := range h.waiters[key] {
+			select {
+			case ch <- struct{}{}:
+			default:
+			}
 		}
 	}
 }
+
+// anyCommand is the key of those who wait for whatever change.
+const anyCommand = ""
 
 // WaitRevision returns when the command's Revision is not revision, when limit
 // has passed or ctx is done, whichever comes first; the caller reads the
@@ -75,6 +80,37 @@ func (c *Controller) WaitRevision(ctx context.Context, scope ssmrun.Scope, id st
 		case <-changed:
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// WaitIdle returns when no agent is known to be running anything in these
+// scopes, or when ctx is done: with how many invocations still run.
+func (c *Controller) WaitIdle(ctx context.Context, scopes []ssmrun.Scope) (running int, err error) {
+	changed, stop := c.hub.subscribe(anyCommand)
+	defer stop()
+	for {
+		running = 0
+		err := c.cfg.Store.View(context.WithoutCancel(ctx), func(tx store.Tx) error {
+			for _, scope := range scopes {
+				list, _, err := tx.ListInvocations(scope, store.CommandQuery{Statuses: []string{string(ssmrun.InProgress)}}, store.Page{Limit: 1000})
+				if err != nil {
+					return err
+				}
+				running += len(list)
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, fmt.Errorf("look for what runs: %w", err)
+		}
+		if running == 0 {
+			return 0, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return running, nil
 		}
 	}
 }

@@ -12,6 +12,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -44,6 +45,7 @@ type Gateway struct {
 
 	mu       sync.Mutex
 	channels map[string]*channel
+	changed  chan struct{} // closed, and made anew, when channels changes
 	closing  bool
 	open     sync.WaitGroup
 }
@@ -61,7 +63,7 @@ func New(cfg Config) *Gateway {
 			*d.is = d.standard
 		}
 	}
-	return &Gateway{cfg: cfg, channels: map[string]*channel{}}
+	return &Gateway{cfg: cfg, channels: map[string]*channel{}, changed: make(chan struct{})}
 }
 
 // Connected implements control.Deliverer.
@@ -81,6 +83,34 @@ func (g *Gateway) Deliver(d ssmrun.Delivery) bool {
 	}
 	ch.enqueue(d)
 	return true
+}
+
+// WaitConnected returns when all the instances' agents have an open channel.
+func (g *Gateway) WaitConnected(ctx context.Context, instanceIDs []string) error {
+	for {
+		g.mu.Lock()
+		changed, missing := g.changed, ""
+		for _, id := range instanceIDs {
+			if g.channels[id] == nil {
+				missing = id
+			}
+		}
+		g.mu.Unlock()
+		if missing == "" {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the agent of %s: %w", missing, context.Cause(ctx))
+		}
+	}
+}
+
+// announce wakes WaitConnected. g.mu is held.
+func (g *Gateway) announce() {
+	close(g.changed)
+	g.changed = make(chan struct{})
 }
 
 // Channels tells how many agents are connected.
@@ -124,6 +154,7 @@ func (g *Gateway) add(ch *channel) bool {
 		old.cancel(errReplaced)
 	}
 	g.channels[ch.instance] = ch
+	g.announce()
 	return true
 }
 
@@ -135,5 +166,6 @@ func (g *Gateway) remove(ch *channel) bool {
 		return false
 	}
 	delete(g.channels, ch.instance)
+	g.announce()
 	return true
 }
