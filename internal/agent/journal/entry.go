@@ -38,7 +38,7 @@ type Step struct {
 	Plugin string // aws:runShellScript
 	Began  time.Time
 	// Process says, in the executor's own form, which process tree runs it; nil
-	// where the crash came before it was known, or the plugin starts none.
+	// where the plugin starts none.
 	Process json.RawMessage
 }
 
@@ -72,7 +72,12 @@ func (e *Entry) apply(l line) {
 	case kindAccept:
 		e.jobID, e.payload, e.accepted = l.JobID, l.Payload, l.At
 	case kindBegin:
-		e.steps = append(e.steps, Step{Index: l.Step, Name: l.Name, Plugin: l.Plugin, Began: l.At})
+		step := Step{Index: l.Step, Name: l.Name, Plugin: l.Plugin, Began: l.At, Process: l.Process}
+		if i := slices.IndexFunc(e.steps, func(s Step) bool { return s.Index == l.Step }); i >= 0 {
+			e.steps[i] = step
+			break
+		}
+		e.steps = append(e.steps, step)
 	case kindProcess:
 		for i := range e.steps {
 			if e.steps[i].Index == l.Step {
@@ -136,12 +141,13 @@ func (e *Entry) append(buf []byte) error {
 	return nil
 }
 
-// Begin remembers that a step is about to start. It is durable when Begin
-// returns; only then may the step start.
-func (e *Entry) Begin(index int, name, plugin string) error {
+// Begin remembers that a step is about to start, and how to find the process
+// tree that will run it. It is durable when Begin returns; only then may the
+// step start. Of several calls for a step the last counts.
+func (e *Entry) Begin(index int, name, plugin string, process json.RawMessage) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	l := line{Kind: kindBegin, At: e.j.opts.Now(), Step: index, Name: name, Plugin: plugin}
+	l := line{Kind: kindBegin, At: e.j.opts.Now(), Step: index, Name: name, Plugin: plugin, Process: process}
 	if err := e.write(l); err != nil {
 		return err
 	}
@@ -149,12 +155,18 @@ func (e *Entry) Begin(index int, name, plugin string) error {
 	return nil
 }
 
-// Process remembers, durably, which process tree runs a step that began.
+// Process remembers what became known of the process tree once it ran. It is
+// not synced: it survives the agent's end, and after the machine's there is no
+// tree left to find.
 func (e *Entry) Process(index int, process json.RawMessage) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l := line{Kind: kindProcess, At: e.j.opts.Now(), Step: index, Process: process}
-	if err := e.write(l); err != nil {
+	b, err := l.encode()
+	if err != nil {
+		return err
+	}
+	if err := e.append(b); err != nil {
 		return err
 	}
 	e.apply(l)

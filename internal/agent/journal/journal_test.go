@@ -65,7 +65,11 @@ func TestLifeOverRestarts(t *testing.T) {
 	if _, err := j.Accept(cmdID, "x", "y"); !errors.Is(err, ErrKnown) {
 		t.Fatalf("second Accept: %v, want ErrKnown", err)
 	}
-	must(t, e.Begin(0, "one", "aws:runShellScript"))
+	must(t, e.Begin(0, "one", "aws:runShellScript", json.RawMessage(`{"cgroup":"a"}`)))
+	must(t, e.Begin(0, "one", "aws:runShellScript", json.RawMessage(`{"supervisor_pid":11}`)))
+	if s := e.Steps(); len(s) != 1 || string(s[0].Process) != `{"supervisor_pid":11}` {
+		t.Fatalf("steps: %+v", s)
+	}
 	must(t, e.Process(0, json.RawMessage(`{"pid":12}`)))
 	must(t, e.Cancel())
 
@@ -100,10 +104,10 @@ func TestTidy(t *testing.T) {
 	j := open()
 	done, owed, running := accept(t, j, "done"), accept(t, j, "owed"), accept(t, j, "running")
 	for _, e := range []*Entry{done, owed} {
-		must(t, e.Begin(0, "s", "p"))
+		must(t, e.Begin(0, "s", "p", nil))
 		must(t, e.AddReplies(Reply{ID: "step", Content: "s", Step: 0}, Reply{ID: "final", Content: "f", Step: -1, Final: true}))
 	}
-	must(t, running.Begin(0, "s", "p"))
+	must(t, running.Begin(0, "s", "p", nil))
 	must(t, done.Acked("step"))
 	must(t, done.Acked("final"))
 	must(t, owed.Acked("step"))
@@ -178,7 +182,7 @@ func TestTornAndDamaged(t *testing.T) {
 		dir, _, open := setup(t)
 		j := open()
 		e := accept(t, j, cmdID)
-		must(t, e.Begin(0, "s", "p"))
+		must(t, e.Begin(0, "s", "p", nil))
 		must(t, e.AddReplies(Reply{ID: "f", Content: "final", Final: true}))
 		j.Close()
 		data, err := os.ReadFile(filepath.Join(dir, cmdID+suffix))
