@@ -89,8 +89,8 @@ func (a *API) sendCommand(ctx context.Context, c *Call) (any, error) {
 		ExecutionTime: time.Duration(doc.parsed.ExecutionSeconds(in.Parameters)) * time.Second,
 		Token:         c.Header.Get(HeaderInvocationID),
 	}
-	for _, s := range doc.parsed.Units() {
-		req.Steps = append(req.Steps, control.Step{Name: s.ResultName, Action: s.Action})
+	for _, name := range doc.parsed.PluginNames() {
+		req.Steps = append(req.Steps, control.Step{Name: name, Action: doc.parsed.Action(name)})
 	}
 	sent, err := a.cfg.Control.Send(ctx, req)
 	if err != nil {

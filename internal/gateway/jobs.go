@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"ssmrun"
+	"ssmrun/internal/document"
 	"ssmrun/internal/wire"
 )
 
@@ -72,7 +73,11 @@ func (ch *channel) job(d ssmrun.Delivery) (*job, error) {
 		content = wire.CancelPayload{CancelMessageID: wire.JobID(d.CommandID, d.InstanceID)}
 	} else {
 		j.id = wire.JobID(d.CommandID, d.InstanceID)
-		content = commandPayload(d)
+		p, err := commandPayload(d)
+		if err != nil {
+			return nil, err
+		}
+		content = p
 	}
 	b, err := wire.Marshal(content)
 	if err != nil {
@@ -90,52 +95,16 @@ func (ch *channel) job(d ssmrun.Delivery) (*job, error) {
 
 // commandPayload turns a delivery into what the agent gets. Parameters go by
 // their declared type: lists as lists, maps as maps, the rest as one string.
-func commandPayload(d ssmrun.Delivery) wire.SendCommandPayload {
-	var doc struct {
-		Parameters map[string]struct {
-			Type string `json:"type"`
-		} `json:"parameters"`
-	}
-	_ = json.Unmarshal([]byte(d.Content), &doc) // the api has parsed it before
-	parameters := make(map[string]any, len(d.Parameters))
-	for name, values := range d.Parameters {
-		parameters[name] = parameterValue(doc.Parameters[name].Type, values)
+func commandPayload(d ssmrun.Delivery) (wire.SendCommandPayload, error) {
+	doc, err := document.ParseDelivered([]byte(d.Content))
+	if err != nil {
+		return wire.SendCommandPayload{}, fmt.Errorf("read document %s: %w", d.Document, err)
 	}
 	return wire.SendCommandPayload{
-		Parameters: parameters, DocumentContent: json.RawMessage(d.Content), CommandID: d.CommandID,
+		Parameters: doc.Payload(d.Parameters), DocumentContent: json.RawMessage(d.Content), CommandID: d.CommandID,
 		DocumentName: d.Document, OutputS3BucketName: d.Output.Bucket, OutputS3KeyPrefix: d.Output.Prefix,
 		CloudWatchOutputEnabled: "false",
-	}
-}
-
-func parameterValue(declared string, values []string) any {
-	first := ""
-	if len(values) > 0 {
-		first = values[0]
-	}
-	switch declared {
-	case "StringList":
-		if values == nil {
-			return []string{}
-		}
-		return values
-	case "StringMap":
-		var m map[string]any
-		if json.Unmarshal([]byte(first), &m) == nil {
-			return m
-		}
-	case "MapList":
-		list := make([]any, 0, len(values))
-		for _, v := range values {
-			var m any
-			if json.Unmarshal([]byte(v), &m) != nil {
-				return values
-			}
-			list = append(list, m)
-		}
-		return list
-	}
-	return first
+	}, nil
 }
 
 // write sends what is due until the channel ends.
