@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -187,26 +186,22 @@ func (a *API) getDocument(ctx context.Context, c *Call) (any, error) {
 	}{r.Name, epoch(r.CreatedAt), r.Version, "Active", string(content), r.Type, format}, nil
 }
 
-// PutDocuments stores documents that were read from files, in a scope. A file
-// that has not changed keeps its version; one that has becomes the next.
+// PutDocuments stores documents that were read from files, in a scope. The file
+// is the truth: a document has one version, which is what its file says now.
 func PutDocuments(tx store.Tx, scope ssmrun.Scope, files []*document.File, now time.Time) error {
 	for _, f := range files {
-		version := 1
+		if _, ok := document.BuiltIn(f.Name); ok {
+			return fmt.Errorf("store document %s: the name is that of a built-in document; rename the file", f.Name)
+		}
 		before, err := tx.Document(scope, f.Name, "$LATEST")
-		switch {
-		case err == nil && before.Content == string(f.Content):
+		if err == nil && before.Content == string(f.Content) {
 			continue
-		case err == nil:
-			n, err := strconv.Atoi(before.Version)
-			if err != nil {
-				return fmt.Errorf("read the version of document %s: %w", f.Name, err)
-			}
-			version = n + 1
-		case !errors.Is(err, ssmrun.ErrNotFound):
+		}
+		if err != nil && !errors.Is(err, ssmrun.ErrNotFound) {
 			return fmt.Errorf("read document %s: %w", f.Name, err)
 		}
 		d := ssmrun.Document{
-			Name: f.Name, Scope: scope, Version: strconv.Itoa(version), Content: string(f.Content), Format: f.Format,
+			Name: f.Name, Scope: scope, Version: "1", Content: string(f.Content), Format: f.Format,
 			Type: f.Type, SchemaVersion: f.SchemaVersion, CreatedAt: now, Owner: scope.Account,
 		}
 		if err := tx.PutDocument(&d); err != nil {

@@ -1,0 +1,155 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"ssmrun"
+	"ssmrun/internal/identity"
+)
+
+// Defaults of Config.
+const (
+	DefaultListen  = "127.0.0.1:8440"
+	DefaultRegion  = "us-east-1"
+	DefaultAccount = "000000000000"
+	DefaultDrain   = 30 * time.Second
+)
+
+// Config is what `ssmrun serve` is told.
+type Config struct {
+	// Listen is HOST:PORT, a loopback address; port 0 picks one.
+	Listen string
+	// Data is the data folder, made where it is missing (0700).
+	Data string
+	// Regions are those that are served, the first by default. A request belongs
+	// to the region of its signature's scope.
+	Regions []string
+	// Account is the 12-digit account of everything here.
+	Account string
+	// Key, where set, is the access key instead of the one that is made and kept.
+	Key identity.Key
+	// Documents is a folder of documents; "" for none.
+	Documents string
+	// LocalAgents is how many agents run on this machine.
+	LocalAgents int
+	// LocalAgentPath is the PATH of their scripts; "" leaves the agent's own.
+	LocalAgentPath string
+	// AllowRootAgents lets local agents start where this process is root.
+	AllowRootAgents bool
+	// AgentCommand is the program that runs an agent and its first arguments.
+	AgentCommand []string
+	// Buckets are made at start.
+	Buckets []string
+	// S3Endpoint, where set, is the S3 that agents upload to, instead of the
+	// embedded one.
+	S3Endpoint string
+	// ReadyFile is written when all is ready; "" for none.
+	ReadyFile string
+	// Drain is how long a stop waits for what runs.
+	Drain time.Duration
+	// OfflineAfter is how long after its last heartbeat an agent counts as Online.
+	OfflineAfter time.Duration
+	Version      string
+	// Stdout gets the ready lines; nil discards.
+	Stdout io.Writer
+	Logger *slog.Logger
+	Now    func() time.Time
+}
+
+var (
+	regionForm  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+	accountForm = regexp.MustCompile(`^[0-9]{12}$`)
+)
+
+// complete fills in defaults and makes paths absolute: the embedded S3 endpoint
+// changes the working directory of the process.
+func (c *Config) complete() error {
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+	}
+	if len(c.Regions) == 0 {
+		c.Regions = []string{DefaultRegion}
+	}
+	if c.Account == "" {
+		c.Account = DefaultAccount
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Stdout == nil {
+		c.Stdout = io.Discard
+	}
+	for _, p := range []*string{&c.Data, &c.Documents, &c.ReadyFile} {
+		if *p == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", *p, err)
+		}
+		*p = abs
+	}
+	return c.check()
+}
+
+func (c *Config) check() error {
+	var errs []error
+	if c.Data == "" {
+		errs = append(errs, errors.New("--data is missing: name a folder for the service's data"))
+	}
+	if err := checkLoopback(c.Listen); err != nil {
+		errs = append(errs, err)
+	}
+	for _, r := range c.Regions {
+		if !regionForm.MatchString(r) {
+			errs = append(errs, fmt.Errorf("--region %q is not of the form us-east-1", r))
+		}
+	}
+	if !accountForm.MatchString(c.Account) {
+		errs = append(errs, fmt.Errorf("--account-id %q must have 12 digits", c.Account))
+	}
+	if (c.Key.AccessKeyID == "") != (c.Key.Secret == "") {
+		errs = append(errs, errors.New("an access key needs both its id and its secret"))
+	}
+	for _, b := range c.Buckets {
+		if err := ssmrun.CheckBucketName(b); err != nil {
+			errs = append(errs, fmt.Errorf("--bucket: %s", ssmrun.ErrorMessage(err)))
+		}
+	}
+	if len(c.Buckets) > 0 && c.S3Endpoint != "" {
+		errs = append(errs, errors.New("--bucket makes buckets in the embedded S3 endpoint, which --s3-endpoint replaces: use one of the two"))
+	}
+	if c.LocalAgents < 0 {
+		errs = append(errs, fmt.Errorf("--local-agents %d must not be negative", c.LocalAgents))
+	}
+	if c.LocalAgents > 0 && len(c.AgentCommand) == 0 {
+		errs = append(errs, errors.New("local agents need a program that runs them"))
+	}
+	if c.LocalAgents > 0 && isRoot() && !c.AllowRootAgents {
+		errs = append(errs, errors.New("local agents would run scripts as root on this machine: run the service as another user, or say --allow-root-agents if that is what you want"))
+	}
+	return errors.Join(errs...)
+}
+
+// checkLoopback refuses to listen where others could reach an unencrypted port.
+func checkLoopback(listen string) error {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return fmt.Errorf("--listen %q is not HOST:PORT", listen)
+	}
+	ip := net.ParseIP(host)
+	if host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("--listen %s is reachable beyond this machine, and this port does not encrypt; TLS comes with --tls-listen. Listen on 127.0.0.1 or [::1] until then", listen)
+	}
+	return nil
+}

@@ -1,0 +1,351 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"ssmrun"
+	"ssmrun/internal/awsapi"
+	"ssmrun/internal/gateway"
+	"ssmrun/internal/identity"
+	"ssmrun/internal/sigv4"
+	"ssmrun/internal/store"
+	"ssmrun/internal/wire"
+)
+
+// front is the one port: it finds out which protocol a request speaks, proves
+// whose it is, and passes it on. What it dispatches by, in this order: the path
+// of the control channel, the prefix of X-Amz-Target, the service in the
+// credential's scope.
+type front struct {
+	api      *awsapi.API
+	gateway  *gateway.Gateway
+	identity *identity.Service
+	store    store.Store
+	objects  http.Handler // nil: no embedded S3 endpoint
+	regions  map[string]bool
+	verifier *sigv4.Verifier
+	audit    *auditLog
+	cfg      *Config
+}
+
+// request is a request on its way through the front.
+type request struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	signed *sigv4.Signed
+	body   []byte
+	caller identity.Principal
+	record auditRecord
+}
+
+// ServeHTTP implements http.Handler.
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := &request{w: w, r: r}
+	q.record = auditRecord{Time: f.cfg.Now(), RequestID: uuid.NewString(), Source: source(r)}
+	w.Header().Set(awsapi.HeaderRequestID, q.record.RequestID)
+	target := r.Header.Get("X-Amz-Target")
+	if id, ok := wire.ParseControlChannelPath(r.URL.Path); ok {
+		f.controlChannel(q, id)
+		return
+	}
+	if target != "" {
+		f.json(q, target)
+		return
+	}
+	signed, err := sigv4.Parse(r)
+	if err != nil {
+		q.record.Operation = r.Method
+		f.refuse(q, "", err)
+		return
+	}
+	q.signed = signed
+	switch {
+	case signed.Service == "s3" && f.objects != nil:
+		f.s3(q)
+	case signed.Service == "sts" || signed.Service == "ec2":
+		f.query(q, signed.Service)
+	default:
+		q.record.Operation = r.Method
+		f.refuse(q, signed.Service, &ssmrun.Error{Code: ssmrun.CodeUnknownOperation})
+	}
+}
+
+func source(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// outcome finishes the audit record, and logs what is the service's own fault.
+func (f *front) outcome(q *request, err error) {
+	q.record.Outcome = "OK"
+	if err != nil {
+		q.record.Outcome = string(ssmrun.ErrorCode(err))
+	}
+	if awsapi.Internal(err) && !errors.Is(err, context.Canceled) {
+		f.cfg.Logger.Error("a call failed inside", "operation", q.record.Operation, "request", q.record.RequestID, "error", err)
+	}
+	f.audit.write(q.record)
+}
+
+// refuse answers a request that did not get as far as its operation.
+func (f *front) refuse(q *request, service string, err error) {
+	q.record.Service = service
+	switch service {
+	case "sts", "ec2":
+		awsapi.WriteQueryError(q.w, service, err)
+	default:
+		awsapi.WriteJSONError(q.w, err)
+	}
+	f.outcome(q, err)
+}
+
+// read reads the body of a call, up to its limit.
+func (q *request) read() error {
+	tooLarge := ssmrun.Errorf(awsapi.CodeEntityTooLarge, "The request has more than %d bytes, which is the limit for a call.", ssmrun.MaxBodyBytes)
+	if q.r.ContentLength > ssmrun.MaxBodyBytes {
+		return tooLarge
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, ssmrun.MaxBodyBytes))
+	if err != nil {
+		var over *http.MaxBytesError
+		if errors.As(err, &over) {
+			return tooLarge
+		}
+		return &ssmrun.Error{Code: ssmrun.CodeSerialization, Message: "The body could not be read.", Err: err}
+	}
+	q.body = b
+	return nil
+}
+
+// authenticate proves whose a request is: its signature, with a key that there
+// is, for this service and a region that is served.
+func (f *front) authenticate(q *request, service string) error {
+	if err := q.read(); err != nil {
+		return err
+	}
+	if q.signed == nil {
+		signed, err := sigv4.Parse(q.r)
+		if err != nil {
+			return err
+		}
+		q.signed = signed
+	}
+	q.record.Region = q.signed.Region
+	if err := q.signed.RequireScope(service, func(region string) bool { return f.regions[region] }); err != nil {
+		return err
+	}
+	secret, caller, err := f.identity.Lookup(q.signed.AccessKeyID, q.signed.SessionToken)
+	if err != nil {
+		return err
+	}
+	if err := f.verifier.Verify(q.r, q.signed, sigv4.PayloadHash(q.body), secret, q.signed.SessionToken); err != nil {
+		return err
+	}
+	if caller.Agent() && caller.Region != q.signed.Region {
+		return ssmrun.Errorf(ssmrun.CodeAccessDenied, "%s belongs to region %s, not to %s.", caller.ARN, caller.Region, q.signed.Region)
+	}
+	q.caller = caller
+	q.record.Caller = caller.ARN
+	return nil
+}
+
+// byRegisteredKey proves a call that an agent signed with its own key pair.
+func (f *front) byRegisteredKey(q *request) error {
+	if err := q.read(); err != nil {
+		return err
+	}
+	signed, err := sigv4.Parse(q.r)
+	if err != nil {
+		return err
+	}
+	q.signed = signed
+	q.record.Region, q.record.Caller = signed.Region, signed.AccessKeyID
+	if err := signed.RequireScope("ssm", func(region string) bool { return f.regions[region] }); err != nil {
+		return err
+	}
+	var inst *ssmrun.Instance
+	err = f.store.View(q.r.Context(), func(tx store.Tx) (err error) {
+		inst, err = tx.FindInstance(signed.AccessKeyID)
+		return err
+	})
+	if errors.Is(err, ssmrun.ErrNotFound) || err == nil && inst.PublicKey == "" {
+		return sigv4.UnknownKey()
+	}
+	if err != nil {
+		return err
+	}
+	key, err := identity.PublicKey(inst.PublicKey)
+	if err != nil {
+		return err
+	}
+	if err := f.verifier.VerifyRSA(q.r, signed, sigv4.PayloadHash(q.body), key); err != nil {
+		return err
+	}
+	q.caller = identity.Principal{Account: inst.Scope.Account, InstanceID: inst.ID, Region: inst.Scope.Region}
+	return nil
+}
+
+// json serves the JSON 1.1 services: Systems Manager for callers and agents.
+func (f *front) json(q *request, target string) {
+	operation, ok := strings.CutPrefix(target, wire.TargetSSM)
+	q.record.Service, q.record.Operation = "ssm", operation
+	if !ok || q.r.Method != http.MethodPost {
+		q.record.Operation = target
+		f.refuse(q, "ssm", &ssmrun.Error{Code: ssmrun.CodeUnknownOperation})
+		return
+	}
+	if signing, ok := gateway.CallSigning(operation); ok {
+		f.agentCall(q, operation, signing)
+		return
+	}
+	if err := f.authenticate(q, "ssm"); err != nil {
+		f.refuse(q, "ssm", err)
+		return
+	}
+	if q.caller.Agent() {
+		f.refuse(q, "ssm", notAllowed(q, "ssm:"+operation))
+		return
+	}
+	call := f.call(q, operation)
+	out, err := f.api.SSM(q.r.Context(), call)
+	q.record.Subject = call.Subject
+	if err != nil {
+		awsapi.WriteJSONError(q.w, err)
+	} else {
+		awsapi.WriteJSON(q.w, out)
+	}
+	f.outcome(q, err)
+}
+
+// notAllowed: agents have no business with callers' operations.
+func notAllowed(q *request, action string) error {
+	return ssmrun.Errorf(ssmrun.CodeAccessDenied, "User: %s is not authorized to perform: %s because no identity-based policy allows the %s action", q.caller.ARN, action, action)
+}
+
+func (f *front) call(q *request, operation string) *awsapi.Call {
+	return &awsapi.Call{
+		Operation: operation, Caller: q.caller, Body: q.body, Header: q.r.Header, Answer: q.w.Header(),
+		Scope: ssmrun.Scope{Account: f.identity.Account(), Region: q.signed.Region},
+	}
+}
+
+func (f *front) agentCall(q *request, operation string, signing gateway.Signing) {
+	var err error
+	switch signing {
+	case gateway.ByActivation:
+		err = q.read()
+	case gateway.ByRegisteredKey:
+		err = f.byRegisteredKey(q)
+	case gateway.ByRoleKey:
+		err = f.authenticate(q, "ssm")
+	}
+	if err != nil {
+		f.refuse(q, "ssm", err)
+		return
+	}
+	out, err := f.gateway.Call(q.r.Context(), operation, q.caller, q.body)
+	if err != nil {
+		awsapi.WriteJSONError(q.w, err)
+	} else {
+		awsapi.WriteJSON(q.w, out)
+	}
+	f.outcome(q, err)
+}
+
+// query serves STS and EC2.
+func (f *front) query(q *request, service string) {
+	err := f.authenticate(q, service)
+	if err != nil {
+		f.refuse(q, service, err)
+		return
+	}
+	q.record.Service = service
+	form, action, ok := awsapi.QueryOperation(q.body)
+	if !ok || action == "" {
+		f.refuse(q, service, ssmrun.Errorf("MissingAction", "The body is not a form with an Action."))
+		return
+	}
+	q.record.Operation = action
+	call := f.call(q, action)
+	var out any
+	switch {
+	case service == "sts":
+		out, err = f.api.STS(q.r.Context(), call, form)
+	case q.caller.Agent():
+		err = notAllowed(q, "ec2:"+action)
+	default:
+		out, err = f.api.EC2(q.r.Context(), call, form)
+	}
+	q.record.Subject = call.Subject
+	if err != nil {
+		awsapi.WriteQueryError(q.w, service, err)
+	} else {
+		awsapi.WriteXML(q.w, out)
+	}
+	f.outcome(q, err)
+}
+
+// controlChannel serves the agents' websocket and the call that precedes it.
+func (f *front) controlChannel(q *request, instanceID string) {
+	q.record.Service, q.record.Operation = "ssmmessages", "OpenControlChannel"
+	if q.r.Method == http.MethodPost {
+		q.record.Operation = "CreateControlChannel"
+	}
+	if err := f.authenticate(q, "ssmmessages"); err != nil {
+		f.refuse(q, "ssmmessages", err)
+		return
+	}
+	q.record.Subject.Instances = []string{instanceID}
+	switch q.r.Method {
+	case http.MethodPost:
+		f.gateway.CreateChannel(q.w, q.r, instanceID, q.caller, q.body)
+		f.outcome(q, nil)
+	case http.MethodGet:
+		f.outcome(q, nil)
+		f.gateway.ServeChannel(q.w, q.r, instanceID, q.caller)
+	default:
+		f.refuse(q, "ssmmessages", &ssmrun.Error{Code: ssmrun.CodeUnknownOperation})
+	}
+}
+
+// s3 passes a request on to the S3 endpoint, which verifies it itself.
+func (f *front) s3(q *request) {
+	q.record.Service, q.record.Region, q.record.Caller = "s3", q.signed.Region, q.signed.AccessKeyID
+	q.record.Operation = q.r.Method + " " + q.r.URL.Path
+	status := &statusWriter{ResponseWriter: q.w}
+	f.objects.ServeHTTP(status, q.r)
+	q.record.Outcome = http.StatusText(status.code())
+	f.audit.write(q.record)
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (s *statusWriter) WriteHeader(status int) {
+	s.status = status
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController through.
+func (s *statusWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+func (s *statusWriter) code() int {
+	if s.status == 0 {
+		return http.StatusOK
+	}
+	return s.status
+}

@@ -1,0 +1,70 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Info tells how a running service is reached. It is the content of the ready
+// file; see Config.ReadyFile.
+type Info struct {
+	Endpoint    string   `json:"endpoint"`
+	S3Endpoint  string   `json:"s3_endpoint"`
+	Region      string   `json:"region"` // the first that is served
+	AccountID   string   `json:"account_id"`
+	AccessKeyID string   `json:"access_key_id"`
+	SecretKey   string   `json:"secret_access_key"`
+	InstanceIDs []string `json:"instance_ids"` // of the local agents
+	PID         int      `json:"pid"`
+	Data        string   `json:"data"`
+	Version     string   `json:"version"`
+}
+
+// write writes the ready file, whole or not at all, for its owner's eyes only.
+func (i Info) write(path string) error {
+	b, err := json.MarshalIndent(i, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the ready file: %w", err)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".ready-*") // 0600
+	if err != nil {
+		return fmt.Errorf("write the ready file: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(append(b, '\n'))
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write the ready file: %w", err)
+	}
+	return nil
+}
+
+// text says that the service is ready and how to point tools at it. The secret
+// stays in its file.
+func (i Info) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "ssmrun is ready on %s (region %s, account %s)\n", i.Endpoint, i.Region, i.AccountID)
+	if len(i.InstanceIDs) > 0 {
+		fmt.Fprintf(&b, "  instances   %s\n", strings.Join(i.InstanceIDs, " "))
+	}
+	fmt.Fprintf(&b, "  data        %s\n\n", i.Data)
+	fmt.Fprintf(&b, "Point any AWS tool at it:\n")
+	fmt.Fprintf(&b, "  eval \"$(ssmrun env --data %s)\"\n", quote(i.Data))
+	fmt.Fprintf(&b, "  ssmrun run --all -- uptime\n")
+	fmt.Fprintf(&b, "  aws --endpoint-url %s ssm describe-instance-information\n", i.Endpoint)
+	return b.String()
+}
+
+// quote makes a path fit for a shell.
+func quote(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
