@@ -126,6 +126,15 @@ func readSecrets(file string) (*secrets, error) {
 	return &s, nil
 }
 
+// ReadKey reads an access key from a JSON file, identity.json among them.
+func ReadKey(file string) (Key, error) {
+	s, err := readSecrets(file)
+	if err != nil {
+		return Key{}, err
+	}
+	return s.Key, nil
+}
+
 func newSecrets() (*secrets, error) {
 	raw := make([]byte, 10+30+32)
 	if _, err := rand.Read(raw); err != nil {

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ssmrun/internal/daemon"
+	"ssmrun/internal/identity"
+)
+
+func newServe(stdio Stdio) *cobra.Command {
+	var cfg daemon.Config
+	var logLevel, keyFile string
+	c := &cobra.Command{
+		Use:   "serve --data DIR",
+		Short: "Be the Run Command service: AWS's API, agents, S3 for outputs",
+		Long: `Serves Systems Manager's Run Command, with STS, the part of EC2 that tells
+instances apart, and S3 for outputs, on one port. Every request must be signed
+with the service's access key, which is made at the first start and kept in the
+data folder (identity.json), or given by --access-key-file or by
+SSMRUN_ACCESS_KEY_ID and SSMRUN_SECRET_ACCESS_KEY.
+
+SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
+--drain to end. A second one stops at once.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var level slog.Level
+			if err := level.UnmarshalText([]byte(logLevel)); err != nil {
+				return &exitError{ExitUsage, fmt.Errorf("--log-level %q is none of debug, info, warn, error", logLevel)}
+			}
+			key, err := accessKey(keyFile)
+			if err != nil {
+				return err
+			}
+			cfg.Key = key
+			cfg.Version = Version
+			cfg.Stdout = stdio.Out
+			cfg.Logger = slog.New(slog.NewTextHandler(stdio.Err, &slog.HandlerOptions{Level: level}))
+			if cfg.LocalAgents > 0 {
+				if cfg.AgentCommand, err = agentCommand(); err != nil {
+					return err
+				}
+			}
+			return serve(c.Context(), cfg)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&cfg.Data, "data", "", "folder for everything that lasts; made where it is missing (required)")
+	f.StringVar(&cfg.Listen, "listen", daemon.DefaultListen, "loopback address to listen on; port 0 picks one")
+	f.StringArrayVar(&cfg.Regions, "region", []string{daemon.DefaultRegion}, "region to serve; may be repeated")
+	f.StringVar(&cfg.Account, "account-id", daemon.DefaultAccount, "account of everything here, 12 digits")
+	f.StringVar(&keyFile, "access-key-file", "", "file with access_key_id and secret_access_key as JSON, instead of a key that is made")
+	f.StringVar(&cfg.Documents, "documents", "", "folder with documents, NAME.json or NAME.yaml")
+	f.IntVar(&cfg.LocalAgents, "local-agents", 0, "how many agents to run on this machine")
+	f.StringVar(&cfg.LocalAgentPath, "local-agent-path", "", "PATH of the local agents' scripts")
+	f.BoolVar(&cfg.AllowRootAgents, "allow-root-agents", false, "let local agents run scripts as root where the service runs as root")
+	f.StringArrayVar(&cfg.Buckets, "bucket", nil, "bucket to make at start; may be repeated")
+	f.StringVar(&cfg.S3Endpoint, "s3-endpoint", "", "S3 that agents upload outputs to, instead of the embedded one")
+	f.StringVar(&cfg.ReadyFile, "ready-file", "", "file to write, mode 0600, when all is ready: endpoint, keys, instance ids (JSON)")
+	f.DurationVar(&cfg.Drain, "drain", daemon.DefaultDrain, "how long a stop waits for what runs")
+	f.DurationVar(&cfg.OfflineAfter, "offline-after", 5*time.Minute, "how long after its last heartbeat an agent counts as online")
+	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error; the log goes to stderr")
+	return c
+}
+
+// serve runs the service until a signal.
+func serve(ctx context.Context, cfg daemon.Config) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d, err := daemon.New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case s := <-signals:
+				if n > 0 {
+					d.StopNow()
+					continue
+				}
+				cfg.Logger.Info("draining; a second signal stops at once", "signal", s)
+				cancel()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return d.Run(ctx)
+}
+
+// agentCommand is this program, as an agent.
+func agentCommand() ([]string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	return []string{self, "agent"}, nil
+}
+
+// accessKey reads a key that was given; none was where it is empty.
+func accessKey(file string) (identity.Key, error) {
+	if file == "" {
+		return identity.Key{AccessKeyID: os.Getenv("SSMRUN_ACCESS_KEY_ID"), Secret: os.Getenv("SSMRUN_SECRET_ACCESS_KEY")}, nil
+	}
+	key, err := identity.ReadKey(file)
+	if err != nil {
+		return key, fmt.Errorf("--access-key-file %s: %w", filepath.Base(file), err)
+	}
+	if key.AccessKeyID == "" || key.Secret == "" {
+		return key, errors.New("--access-key-file: the file needs access_key_id and secret_access_key")
+	}
+	return key, nil
+}
