@@ -1,0 +1,208 @@
+package agentlink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"ssmrun/internal/wire"
+)
+
+const (
+	callTimeout = 15 * time.Second
+	// maxSkew is how far the host's clock may be from the service's Date header
+	// before requests are signed with the service's time. Services refuse
+	// signatures that are five minutes off.
+	maxSkew = 2 * time.Minute
+)
+
+// APIError is a refusal of the service.
+type APIError struct {
+	Operation string
+	Status    int    // HTTP
+	Code      string // AccessDeniedException; "" where the answer named none
+	Message   string
+}
+
+// Error spells operation, code and message.
+func (e *APIError) Error() string {
+	s := fmt.Sprintf("%s: the service answered %d", e.Operation, e.Status)
+	if e.Code != "" {
+		s += " " + e.Code
+	}
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	return s
+}
+
+// authCodes are the refusals that newer temporary keys may mend.
+var authCodes = map[string]bool{
+	"ExpiredTokenException": true, "ExpiredToken": true, "UnrecognizedClientException": true,
+	"InvalidSignatureException": true, "InvalidClientTokenId": true, "IncompleteSignatureException": true,
+}
+
+// badKeys tells whether err says that the keys are not (or no longer) good.
+func badKeys(err error) bool {
+	var e *APIError
+	return errors.As(err, &e) && authCodes[e.Code]
+}
+
+// Denied tells whether err says that the service does not take this instance:
+// it was removed, or its key is not the registered one. Trying again soon does
+// not help.
+func Denied(err error) bool {
+	var e *APIError
+	return errors.As(err, &e) && (e.Code == "AccessDeniedException" || e.Code == "MachineFingerprintDoesNotMatch" ||
+		e.Code == "InvalidInstanceId")
+}
+
+// Permanent tells whether err is a refusal of the request itself, which the same
+// request will get again: 4xx but for throttling.
+func Permanent(err error) bool {
+	var e *APIError
+	return errors.As(err, &e) && e.Status >= 400 && e.Status < 500 && e.Status != http.StatusTooManyRequests &&
+		!strings.Contains(e.Code, "Throttl") && e.Code != "TooManyUpdates"
+}
+
+// caller makes calls to the service and knows how far its clock is away.
+type caller struct {
+	endpoint EndpointSource
+	http     *http.Client
+	clock    func() time.Time
+	skew     atomic.Int64 // nanoseconds to add to clock; 0 below maxSkew
+}
+
+func newCaller(endpoint EndpointSource, client *http.Client, clock func() time.Time) *caller {
+	if client == nil {
+		client = NewHTTPClient()
+	}
+	if clock == nil {
+		clock = time.Now
+	}
+	return &caller{endpoint: endpoint, http: client, clock: clock}
+}
+
+// now is the service's time as far as it is known.
+func (c *caller) now() time.Time { return c.clock().Add(time.Duration(c.skew.Load())) }
+
+// observe learns the skew from an answer and tells whether it changed enough
+// that the same request may now be accepted.
+func (c *caller) observe(h http.Header) (changed bool) {
+	date, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return false
+	}
+	skew := date.Sub(c.clock())
+	if skew.Abs() < maxSkew {
+		skew = 0
+	}
+	old := time.Duration(c.skew.Swap(int64(skew)))
+	return (skew - old).Abs() >= maxSkew
+}
+
+// signer puts a signature on a request made at a time.
+type signer func(r *http.Request, body []byte, now time.Time) error
+
+func unsigned(*http.Request, []byte, time.Time) error { return nil }
+
+// call makes one JSON call of an operation. An answer other than 200 is an
+// *APIError.
+func (c *caller) call(ctx context.Context, op string, in, out any, sign signer) error {
+	body, err := wire.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", op, err)
+	}
+	header := http.Header{"Content-Type": {wire.ContentType}, "X-Amz-Target": {wire.TargetSSM + op}}
+	answer, err := c.post(ctx, op, "/", header, body, http.StatusOK, sign)
+	if err != nil {
+		return err
+	}
+	if out == nil {
+		return nil
+	}
+	if err := wire.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("read answer of %s: %w", op, err)
+	}
+	return nil
+}
+
+// post makes one call and gives the body of an answer with the status want. A
+// request that was refused by a service whose clock proves to be elsewhere is
+// made once more with that clock.
+func (c *caller) post(ctx context.Context, op, path string, header http.Header, body []byte, want int, sign signer) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	for try := 0; ; try++ {
+		status, answerHeader, answer, err := c.once(ctx, op, path, header, body, sign)
+		if err != nil {
+			return nil, err
+		}
+		skewed := c.observe(answerHeader)
+		if status == want {
+			return answer, nil
+		}
+		if skewed && try == 0 {
+			continue
+		}
+		return nil, apiError(op, status, answer)
+	}
+}
+
+func (c *caller) once(ctx context.Context, op, path string, header http.Header, body []byte, sign signer) (int, http.Header, []byte, error) {
+	raw, err := c.endpoint()
+	if err != nil {
+		return 0, nil, nil, fmt.Errorf("find the service: %w", err)
+	}
+	u, err := ParseEndpoint(raw)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String()+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, nil, fmt.Errorf("make request of %s: %w", op, err)
+	}
+	for k, v := range header {
+		r.Header[k] = v
+	}
+	r.Header.Set("User-Agent", userAgent)
+	if err := sign(r, body, c.now()); err != nil {
+		return 0, nil, nil, fmt.Errorf("sign %s: %w", op, err)
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return 0, nil, nil, fmt.Errorf("call %s: %w", op, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, wire.MaxPayloadBytes+1))
+	if err != nil {
+		return 0, nil, nil, fmt.Errorf("read answer of %s: %w", op, err)
+	}
+	return resp.StatusCode, resp.Header, answer, nil
+}
+
+const userAgent = "ssmrun-agent"
+
+// apiError reads a refusal: JSON, or the XML of the control channel.
+func apiError(op string, status int, body []byte) *APIError {
+	e := &APIError{Operation: op, Status: status}
+	var b wire.ErrorBody
+	if err := wire.Unmarshal(body, &b); err == nil {
+		e.Code, e.Message = b.Type, b.Message
+		if i := strings.LastIndexByte(e.Code, '#'); i >= 0 {
+			e.Code = e.Code[i+1:]
+		}
+	} else if bytes.Contains(body, []byte("<AccessDeniedException>")) {
+		e.Code = "AccessDeniedException"
+	}
+	if len(e.Message) > 500 {
+		e.Message = e.Message[:500]
+	}
+	return e
+}

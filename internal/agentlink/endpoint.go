@@ -1,0 +1,58 @@
+package agentlink
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// EndpointSource tells where the service is, as a URL with a scheme (http or
+// https; the websocket follows it as ws or wss). It is asked before every
+// session, so that a service that starts again elsewhere is found.
+type EndpointSource func() (string, error)
+
+// FixedEndpoint is a service that never moves.
+func FixedEndpoint(endpoint string) EndpointSource {
+	return func() (string, error) { return endpoint, nil }
+}
+
+// ParseEndpoint checks a service's address and gives it without a path.
+func ParseEndpoint(endpoint string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimSpace(endpoint))
+	if err != nil {
+		return nil, fmt.Errorf("endpoint %q is not a URL", endpoint)
+	}
+	switch u.Scheme {
+	case "ws":
+		u.Scheme = "http"
+	case "wss":
+		u.Scheme = "https"
+	case "http", "https":
+	default:
+		return nil, fmt.Errorf("endpoint %q: want http://HOST:PORT or https://HOST:PORT", endpoint)
+	}
+	if u.Hostname() == "" || u.User != nil || u.RawQuery != "" || strings.Trim(u.Path, "/") != "" {
+		return nil, fmt.Errorf("endpoint %q: want http://HOST:PORT or https://HOST:PORT and nothing else", endpoint)
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
+}
+
+// NewHTTPClient is the client that a Link uses where it is given none: HTTP/1.1
+// only, since a websocket cannot begin on HTTP/2, no redirects, since a
+// signature holds for one address, and one idle connection for a short time.
+func NewHTTPClient() *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
+	t.ForceAttemptHTTP2 = false
+	t.MaxIdleConnsPerHost = 1
+	t.IdleConnTimeout = 20 * time.Second
+	t.ResponseHeaderTimeout = 30 * time.Second
+	t.WriteBufferSize, t.ReadBufferSize = 4<<10, 4<<10
+	return &http.Client{
+		Transport:     t,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}

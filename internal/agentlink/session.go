@@ -1,0 +1,283 @@
+package agentlink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/google/uuid"
+
+	"ssmrun/internal/wire"
+)
+
+const (
+	dialTimeout  = 20 * time.Second
+	writeTimeout = 30 * time.Second
+)
+
+// session opens the control channel and serves it until it ends. opened tells
+// whether it was open at all; err why it ended or did not open.
+func (l *Link) session(ctx context.Context) (opened bool, err error) {
+	if l.lastBeat.IsZero() || time.Since(l.lastBeat) >= l.cfg.Timing.Heartbeat {
+		if err := l.heartbeat(ctx, ""); err != nil {
+			return false, err
+		}
+		l.lastBeat = time.Now()
+	}
+	conn, err := l.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.CloseNow() //nolint:errcheck // it is closed already where that matters
+	l.out.restart()
+	l.setConnected(true)
+	defer l.setConnected(false)
+	l.cfg.Logger.Info("connected to the service", "instance", l.cfg.Identity.InstanceID)
+
+	// The reader ends with the connection, the writer with the context of the
+	// session; each ends the other.
+	sctx, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	var wg sync.WaitGroup
+	wg.Go(func() { end(l.write(sctx, conn)) })
+	stop := context.AfterFunc(ctx, func() {
+		// A clean goodbye: the service marks the instance as gone at once.
+		_ = conn.Close(websocket.StatusNormalClosure, "agent stops")
+		end(errStopped)
+	})
+	defer stop()
+	end(l.read(sctx, conn))
+	wg.Wait()
+	return true, context.Cause(sctx)
+}
+
+// open makes the control channel: POST, websocket, text frame.
+func (l *Link) open(ctx context.Context) (*websocket.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	path := wire.ControlChannelPath(l.cfg.Identity.InstanceID)
+	var created wire.CreateControlChannelResponse
+	var conn *websocket.Conn
+	err := l.keys.signed(ctx, "ssmmessages", func(s signer) error {
+		id, err := uuid.NewRandom()
+		if err != nil {
+			return fmt.Errorf("make request id: %w", err)
+		}
+		body, err := wire.Marshal(wire.CreateControlChannelRequest{MessageSchemaVersion: wire.ControlChannelSchema, RequestID: id.String()})
+		if err != nil {
+			return fmt.Errorf("encode control channel request: %w", err)
+		}
+		header := http.Header{"Content-Type": {"application/json"}}
+		answer, err := l.caller.post(ctx, "CreateControlChannel", path, header, body, http.StatusCreated, s)
+		if err != nil {
+			return err
+		}
+		if created, err = wire.DecodeCreateControlChannelResponse(answer); err != nil {
+			return err
+		}
+		conn, err = l.dial(ctx, path, s)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open control channel: %w", err)
+	}
+	conn.SetReadLimit(wire.MaxFrameBytes)
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return nil, fmt.Errorf("make request id: %w", err)
+	}
+	info := l.cfg.Info()
+	hello, err := wire.Marshal(wire.OpenControlChannel{
+		MessageSchemaVersion: wire.ControlChannelSchema, RequestID: id.String(), TokenValue: created.TokenValue,
+		AgentVersion: info.AgentVersion, PlatformType: strings.ToLower(info.PlatformType),
+	})
+	if err == nil {
+		err = conn.Write(ctx, websocket.MessageText, hello)
+	}
+	if err != nil {
+		conn.CloseNow() //nolint:errcheck // the write's error says more
+		return nil, fmt.Errorf("open control channel: %w", err)
+	}
+	return conn, nil
+}
+
+func (l *Link) dial(ctx context.Context, path string, sign signer) (*websocket.Conn, error) {
+	raw, err := l.cfg.Endpoint()
+	if err != nil {
+		return nil, fmt.Errorf("find the service: %w", err)
+	}
+	u, err := ParseEndpoint(raw)
+	if err != nil {
+		return nil, err
+	}
+	address := u.String() + path + "?" + wire.ControlChannelQuery
+	// The signature is made on a request like the one that will be sent.
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("make websocket request: %w", err)
+	}
+	if err := sign(r, nil, l.caller.now()); err != nil {
+		return nil, fmt.Errorf("sign websocket request: %w", err)
+	}
+	r.Header.Set("User-Agent", userAgent)
+	conn, resp, err := websocket.Dial(ctx, address, &websocket.DialOptions{HTTPClient: l.cfg.HTTP, HTTPHeader: r.Header})
+	if err != nil {
+		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
+			l.caller.observe(resp.Header)
+			return nil, apiError("websocket", resp.StatusCode, nil)
+		}
+		return nil, fmt.Errorf("open websocket: %w", err)
+	}
+	return conn, nil
+}
+
+// read serves what the service sends, until the connection ends.
+func (l *Link) read(ctx context.Context, conn *websocket.Conn) error {
+	for {
+		typ, data, err := conn.Read(ctx)
+		if err != nil {
+			return fmt.Errorf("read control channel: %w", err)
+		}
+		if typ != websocket.MessageBinary {
+			continue
+		}
+		f, err := wire.Decode(data)
+		if err != nil {
+			l.cfg.Logger.Warn("dropped a frame of the service", "error", err)
+			continue
+		}
+		l.handle(f)
+	}
+}
+
+func (l *Link) handle(f wire.Frame) {
+	switch f.Type {
+	case wire.TypeAgentJob:
+		var job wire.AgentJob
+		if err := wire.Unmarshal(f.Payload, &job); err != nil {
+			// Without a job id there is nothing that could be acknowledged.
+			l.cfg.Logger.Warn("dropped a job of the service", "error", err)
+			return
+		}
+		l.cfg.Handler.HandleJob(job, func(code, message string) { l.ack(f, job, code, message) })
+	case wire.TypeAgentJobReplyAck:
+		var a wire.AgentJobReplyAck
+		if err := wire.Unmarshal(f.Payload, &a); err != nil {
+			l.cfg.Logger.Warn("dropped an acknowledgement of the service", "error", err)
+			return
+		}
+		id, err := uuid.Parse(a.AcknowledgedMessageID)
+		if err != nil {
+			l.cfg.Logger.Warn("dropped an acknowledgement of the service", "error", "acknowledgedMessageId is no UUID")
+			return
+		}
+		if l.out.acked(id) {
+			l.cfg.Acked(Reply{ID: id, Tracked: true})
+		}
+	default:
+		l.cfg.Logger.Debug("ignored a message of the service", "type", f.Type)
+	}
+}
+
+func (l *Link) ack(f wire.Frame, job wire.AgentJob, code, message string) {
+	now := l.caller.now()
+	out, err := wire.NewFrame(wire.TypeAgentJobAck, now, wire.AgentJobAck{
+		JobID: job.JobID, AcknowledgedMessageID: f.ID.String(), CreatedDate: wire.FormatTime(now),
+		StatusCode: code, ErrorMessage: message,
+	})
+	if err != nil {
+		l.cfg.Logger.Error("could not acknowledge a job", "job", job.JobID, "error", err)
+		return
+	}
+	l.out.frame(out.Encode())
+}
+
+func (l *Link) encode(r Reply) []byte {
+	return wire.Frame{
+		Type: wire.TypeAgentJobReply, SchemaVersion: wire.FrameSchemaVersion,
+		Created: l.caller.now(), ID: r.ID, Payload: r.Payload,
+	}.Encode()
+}
+
+// write sends what the outbox holds, pings, and heartbeats, until ctx ends or
+// the connection does not take it any more.
+func (l *Link) write(ctx context.Context, conn *websocket.Conn) error {
+	// Its own goroutines end with it.
+	ctx, end := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer end(nil)
+
+	t := l.cfg.Timing
+	ping := time.NewTicker(t.Ping)
+	defer ping.Stop()
+	beat := time.NewTimer(max(0, t.Heartbeat-time.Since(l.lastBeat)))
+	defer beat.Stop()
+	resend := time.NewTimer(0)
+	defer resend.Stop()
+	beaten := make(chan error, 1)
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ping.C:
+			wg.Go(func() {
+				pctx, cancel := context.WithTimeout(ctx, t.Pong)
+				defer cancel()
+				if err := conn.Ping(pctx); err != nil && ctx.Err() == nil {
+					end(fmt.Errorf("the service did not answer a ping within %v: %w", t.Pong, err))
+					conn.CloseNow() //nolint:errcheck // it is beyond help
+				}
+			})
+		case <-beat.C:
+			wg.Go(func() { beaten <- l.heartbeat(ctx, wire.ChannelMessages) })
+		case err := <-beaten:
+			next := t.Heartbeat
+			if err == nil {
+				l.lastBeat = time.Now()
+			} else if ctx.Err() == nil {
+				l.cfg.Logger.Warn("heartbeat failed", "error", err)
+				next = min(next, 30*time.Second)
+			}
+			beat.Reset(next)
+		case <-l.out.wake:
+			resend.Reset(0)
+		case <-resend.C:
+			next, err := l.drain(ctx, conn)
+			if err != nil {
+				return err
+			}
+			if !next.IsZero() {
+				resend.Reset(time.Until(next))
+			}
+		}
+	}
+}
+
+// drain sends everything that is due and gives when the next is.
+func (l *Link) drain(ctx context.Context, conn *websocket.Conn) (time.Time, error) {
+	frames, replies, next := l.out.take(time.Now())
+	for _, r := range replies {
+		frames = append(frames, l.encode(r))
+	}
+	for _, b := range frames {
+		wctx, cancel := context.WithTimeout(ctx, writeTimeout)
+		err := conn.Write(wctx, websocket.MessageBinary, b)
+		cancel()
+		if err != nil {
+			return time.Time{}, fmt.Errorf("write control channel: %w", err)
+		}
+	}
+	return next, nil
+}
+
+// closedNormally tells whether the service ended the session on purpose.
+func closedNormally(err error) bool {
+	var c websocket.CloseError
+	return errors.As(err, &c) && (c.Code == websocket.StatusNormalClosure || c.Code == websocket.StatusGoingAway)
+}
