@@ -105,16 +105,18 @@ func (e *SendError) Kind() Kind { return e.Class }
 // was lost, and no command with the run's token showed up in time. It was not
 // sent again.
 type AmbiguousSendError struct {
-	Token    string    // in the command's Comment, if it was accepted
-	Document string    //
-	Since    time.Time // when it was sent
-	Check    string    // the command line that looks for it
-	Err      error     // how the answer was lost
+	Token     string // at the end of the command's Comment, if it was accepted
+	Document  string
+	Instances int
+	Since     time.Time // when it was sent, by the service's clock
+	Cause     string    // how the answer was lost
+	Check     string    // the command line that looks for it
+	Err       error     // the SDK's error
 }
 
 // Error says that it may have been accepted, and how to find out.
 func (e *AmbiguousSendError) Error() string {
-	return fmt.Sprintf("the command may have been accepted: its answer was lost (%v), and no command with the comment %s has shown up. It was not sent again. Look for it with: %s", e.Err, e.Token, e.Check)
+	return fmt.Sprintf("the command may have been accepted: its answer was lost (%s), and no command whose comment ends in %s has shown up. It was not sent again. Look for it with: %s", e.Cause, e.Token, e.Check)
 }
 
 // Unwrap gives the SDK's error.
@@ -168,7 +170,9 @@ type CancelledError struct {
 	Running []string
 	// CancelErr is why they could not be cancelled; nil where they were asked to stop.
 	CancelErr error
-	Err       error // the context's cause
+	// Late: the command was over before it could be cancelled.
+	Late bool
+	Err  error // the context's cause
 }
 
 // Error says what was sent and whether it has ended.
@@ -176,12 +180,14 @@ func (e *CancelledError) Error() string {
 	switch {
 	case e.Result == nil:
 		return "interrupted before anything was sent"
+	case e.Late:
+		return fmt.Sprintf("interrupted, after %s had ended", commands(e.Result))
 	case e.CancelErr != nil:
-		return fmt.Sprintf("interrupted, but command %s could not be cancelled: %v", strings.Join(e.Result.CommandIDs(), ", "), e.CancelErr)
+		return fmt.Sprintf("interrupted, but not everything could be cancelled: %v", e.CancelErr)
 	case len(e.Running) > 0:
-		return fmt.Sprintf("interrupted: command %s was cancelled, %d of %d instances have not ended yet", strings.Join(e.Result.CommandIDs(), ", "), len(e.Running), len(e.Result.Instances))
+		return fmt.Sprintf("interrupted: %s was cancelled, %d of %d instances have not ended yet", commands(e.Result), len(e.Running), len(e.Result.Instances))
 	}
-	return fmt.Sprintf("interrupted: command %s was cancelled", strings.Join(e.Result.CommandIDs(), ", "))
+	return fmt.Sprintf("interrupted: %s was cancelled", commands(e.Result))
 }
 
 // Unwrap gives the context's cause.
@@ -194,12 +200,17 @@ func (e *CancelledError) Kind() Kind { return KindCancelled }
 // becomes of it; it runs on.
 type LostError struct {
 	Result *Result
-	Err    error
+	// Over: the command has ended, and it is its results that cannot be read.
+	Over bool
+	Err  error
 }
 
 // Error names the command.
 func (e *LostError) Error() string {
-	return fmt.Sprintf("command %s was sent and runs on, but it cannot be watched: %v", strings.Join(e.Result.CommandIDs(), ", "), e.Err)
+	if e.Over {
+		return fmt.Sprintf("%s has ended, but its results cannot be read: %v", commands(e.Result), e.Err)
+	}
+	return fmt.Sprintf("%s was sent and runs on, but it cannot be watched: %v", commands(e.Result), e.Err)
 }
 
 // Unwrap gives what failed.
@@ -207,6 +218,15 @@ func (e *LostError) Unwrap() error { return e.Err }
 
 // Kind is KindLost.
 func (e *LostError) Kind() Kind { return KindLost }
+
+// commands names the commands of a result: "command ID".
+func commands(res *Result) string {
+	ids := res.CommandIDs()
+	if len(ids) == 1 {
+		return "command " + ids[0]
+	}
+	return "commands " + strings.Join(ids, ", ")
+}
 
 func joinAdvice(summary, advice string) string {
 	if advice == "" {

@@ -89,6 +89,7 @@ const (
 	FieldMaxConcurrency   Field = "max_concurrency"
 	FieldMaxErrors        Field = "max_errors"
 	FieldRegion           Field = "region"
+	FieldCommandID        Field = "command_id" // of Show and Cancel
 )
 
 // Problem is one thing that is wrong with a request.

@@ -44,8 +44,7 @@ type InstanceResult struct {
 	// Problem says in words what State cannot: why nothing was sent, or that
 	// the service shows no invocation. "" where State says it all.
 	Problem string
-	// ExitCode is that of the plugin that decided: the first that failed, else
-	// the last. -1 where none ran.
+	// ExitCode is that of the Decisive plugin; -1 where none ran.
 	ExitCode       int
 	Started, Ended time.Time // zero where it is not known
 	// Plugins are the steps of the document, in its order.
@@ -58,6 +57,20 @@ func (i InstanceResult) Succeeded() bool {
 	return i.State.Status == ssmrun.Success && i.Problem == ""
 }
 
+// Decisive is the plugin that made the instance what it is: the first that
+// failed, else the last; nil where the service shows none.
+func (i InstanceResult) Decisive() *PluginResult {
+	for n := range i.Plugins {
+		if p := &i.Plugins[n]; p.State.Terminal() && p.State.Status != ssmrun.Success {
+			return p
+		}
+	}
+	if n := len(i.Plugins); n > 0 {
+		return &i.Plugins[n-1]
+	}
+	return nil
+}
+
 // PluginResult is what became of one step on one instance.
 type PluginResult struct {
 	Name              string // aws:runShellScript for schema 1.2, else the step's name
@@ -65,6 +78,11 @@ type PluginResult struct {
 	ExitCode          int // -1: not run
 	Started, Finished time.Time
 	Stdout, Stderr    Stream
+
+	// joined: both streams are as the list shows them, cut or not to be told
+	// apart; GetCommandInvocation knows better.
+	joined bool
+	urls   [2]string // of stdout and stderr, as the service gives them
 }
 
 // Stream is one output stream of a step.
