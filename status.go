@@ -282,7 +282,7 @@ func Outcome(c Counts, maxErrors int) (Event, bool) {
 	switch {
 	case c.Target == 0:
 		return EventNoInstances, true
-	case c.ErrorsBeyondLimit || c.Errors >= budget:
+	case c.ErrorsBeyondLimit || c.Terminated > 0 || c.Errors >= budget:
 		return EventFailed, true
 	case c.Refused == c.Target:
 		return EventFailed, true
