@@ -238,10 +238,10 @@ func (c *checker) content(item int, v string) {
 	if p.Type != TypeBoolean && p.Type != TypeInteger {
 		length := utf8.RuneCountInString(v)
 		if p.MinChars != nil && length < *p.MinChars {
-			c.add(RuleMinChars, item, "the value has %s; at least %d are needed", characters(v), *p.MinChars)
+			c.add(RuleMinChars, item, "the value has %s; minChars is %d", characters(v), *p.MinChars)
 		}
 		if p.MaxChars != nil && length > *p.MaxChars {
-			c.add(RuleMaxChars, item, "the value has %s; at most %d are allowed", characters(v), *p.MaxChars)
+			c.add(RuleMaxChars, item, "the value has %s; maxChars is %d", characters(v), *p.MaxChars)
 		}
 	}
 	if len(p.AllowedValues) > 0 && !slices.Contains(p.AllowedValues, v) {
@@ -261,10 +261,10 @@ func (c *checker) count(n int) {
 		return
 	}
 	if c.p.MinItems != nil && n < *c.p.MinItems {
-		c.add(RuleMinItems, -1, "it has %d items; at least %d are needed", n, *c.p.MinItems)
+		c.add(RuleMinItems, -1, "it has %s; minItems is %d", plural(n, "item"), *c.p.MinItems)
 	}
 	if c.p.MaxItems != nil && n > *c.p.MaxItems {
-		c.add(RuleMaxItems, -1, "it has %d items; at most %d are allowed", n, *c.p.MaxItems)
+		c.add(RuleMaxItems, -1, "it has %s; maxItems is %d", plural(n, "item"), *c.p.MaxItems)
 	}
 }
 
@@ -303,9 +303,11 @@ func unmarshal(s string, into any) error {
 	return nil
 }
 
-func characters(s string) string {
-	if n := utf8.RuneCountInString(s); n != 1 {
-		return strconv.Itoa(n) + " characters"
+func characters(s string) string { return plural(utf8.RuneCountInString(s), "character") }
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
 	}
-	return "1 character"
+	return strconv.Itoa(n) + " " + what + "s"
 }

@@ -3,6 +3,7 @@ package document
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"strings"
 )
@@ -75,7 +76,7 @@ func (n *node) writeJSON(w *bytes.Buffer) {
 	}
 }
 
-// writeText quotes for JSON, and so for YAML's double quotes. <, > and & stay
+// writeText quotes for JSON. <, > and & stay
 // as they are: the text may become part of a script.
 func writeText(w *bytes.Buffer, s string) {
 	e := json.NewEncoder(w)
@@ -111,10 +112,28 @@ func (n *node) writeYAML(w *bytes.Buffer, indent string) {
 		}
 	case n.kind == object && len(n.members) > 0:
 		n.writeYAMLMembers(w, indent, indent)
+	case n.kind == text:
+		w.WriteString(indent)
+		writeYAMLText(w, n.text)
+		w.WriteByte('\n')
 	default:
 		w.WriteString(indent)
 		n.writeJSON(w)
 		w.WriteByte('\n')
+	}
+}
+
+// writeYAMLText quotes as writeText does, and escapes what JSON leaves as it is
+// but YAML takes for a line break, a byte order mark or nothing at all.
+func writeYAMLText(w *bytes.Buffer, s string) {
+	var quoted bytes.Buffer
+	writeText(&quoted, s)
+	for _, r := range quoted.String() {
+		if r >= 0x7f && r <= 0x9f || r == 0xfeff || r == 0xfffe || r == 0xffff {
+			fmt.Fprintf(w, `\u%04x`, r)
+		} else {
+			w.WriteRune(r)
+		}
 	}
 }
 
@@ -142,7 +161,7 @@ func (n *node) writeYAMLMembers(w *bytes.Buffer, first, indent string) {
 		if plainKey.MatchString(m.key) && !specialWord.MatchString(m.key) {
 			w.WriteString(m.key)
 		} else {
-			writeText(w, m.key)
+			writeYAMLText(w, m.key)
 		}
 		w.WriteByte(':')
 		switch {
