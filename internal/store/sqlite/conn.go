@@ -17,12 +17,14 @@ import (
 const (
 	common = "_busy_timeout=10000&_foreign_keys=1&_dqs=0&_error_rc=1&_defensive=1" +
 		"&_pragma=fullfsync(1)&_pragma=checkpoint_fullfsync(1)"
+	// temp_store keeps what undoes a SAVEPOINT in memory instead of in a file.
+	//
 	// The log is written back to the database every 4,000 pages (16 MiB)
 	// instead of 1,000: a page that changes often is then written, and the
 	// database synced, a quarter as often. A log that a long View made grow is
 	// cut to 64 MiB.
 	writerParams = common + "&_journal_mode=WAL&_synchronous=FULL&_pragma=cache_size(-16384)" +
-		"&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)"
+		"&_pragma=temp_store(MEMORY)&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)"
 	readerParams = common + "&_query_only=1&_pragma=cache_size(-4096)"
 	lockParams   = "_busy_timeout=0&_error_rc=1"
 )

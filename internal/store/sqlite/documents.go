@@ -76,7 +76,10 @@ func (t *tx) document(scope ssmrun.Scope, name, version string) (*ssmrun.Documen
 		text = selectLatest
 	default:
 		text = selectNumbered
-		n, _ := versionNumber(version) // 0 for what is none: no row has it
+		n, ok := versionNumber(version)
+		if !ok {
+			n = 0 // no row has it
+		}
 		args = append(args, n)
 	}
 	var (
