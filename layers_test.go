@@ -19,7 +19,7 @@ import (
 // what is named.
 var may = map[string][]string{
 	"":                                  {},
-	"internal/wire":                     {},
+	"internal/wire":                     {""},
 	"internal/sigv4":                    {""},
 	"internal/document":                 {""},
 	"internal/store":                    {""},
