@@ -298,3 +298,21 @@ func (s *syncBuffer) String() string {
 	defer s.mu.Unlock()
 	return s.b.String()
 }
+
+// NotRun skips a test that cannot run here, and says so in the list that `make
+// test` prints last: what was not run, why, and the command that enables it.
+func NotRun(t testing.TB, what, why, enable string) {
+	t.Helper()
+	line := what + ": " + why + "; enable with: " + enable
+	if list := os.Getenv("SSMRUN_NOT_RUN"); list != "" {
+		f, err := os.OpenFile(list, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err == nil {
+			_, err = fmt.Fprintln(f, line)
+			_ = f.Close()
+		}
+		if err != nil {
+			t.Errorf("note what was not run: %v", err)
+		}
+	}
+	t.Skip("NOT RUN " + line)
+}
