@@ -247,7 +247,7 @@ func (c *checker) content(item int, v string) {
 	if len(p.AllowedValues) > 0 && !slices.Contains(p.AllowedValues, v) {
 		c.add(RuleAllowedValues, item, "the value (%s) is not one of %s", characters(v), clip(strings.Join(p.AllowedValues, ", ")))
 	}
-	if p.pattern != nil && !p.pattern.MatchString(v) {
+	if !p.pattern.matches(v) {
 		hint := ""
 		if p.Description != "" {
 			hint = "; the document says: " + clip(p.Description)

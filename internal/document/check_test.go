@@ -64,6 +64,7 @@ func TestCheckParameters(t *testing.T) {
 		"maps as one list":      {map[string][]string{"lines": lines, "maps": {`[{"a":1},{"b":1},{}]`}}, []string{"maps maxItems -1"}},
 		"no maps":               {map[string][]string{"lines": lines, "maps": {`{}`, `[1]`, `[null]`, `null`}}, []string{"maps type 1", "maps type 2", "maps type 3", "maps maxItems -1"}},
 		"stored, not looked at": {map[string][]string{"lines": {"{{ssm:a-long-name}}"}, "word": {"{{ ssm:x }}"}, "flag": {"{{ssm:f}}"}}, nil},
+		"stored, not counted":   {map[string][]string{"lines": {"1", "2", "3", "{{ssm:x}}"}}, nil},
 		"pattern of Java":       {map[string][]string{"lines": lines, "java": {"x"}}, nil},
 	}
 	for name, tt := range tests {

@@ -141,6 +141,7 @@ func TestResolveIsBounded(t *testing.T) {
 		inputs string
 		given  map[string][]string
 	}{
+		"just over": {`{"in":"` + strings.Repeat("{{text}}", 47) + `"}`, map[string][]string{"text": {value}}},
 		"one text":  {`{"in":"` + strings.Repeat("{{text}}", 7000) + `"}`, map[string][]string{"text": {value}}},
 		"one list":  {`{"in":["` + strings.Repeat(`{{text}}","`, 4000) + `"]}`, map[string][]string{"text": {value}}},
 		"of lists":  {`{"in":["` + strings.Repeat(`{{lines}}","`, 4000) + `"]}`, map[string][]string{"lines": {value}}},
@@ -154,6 +155,10 @@ func TestResolveIsBounded(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+	below := parseText(t, typed(`{"in":"`+strings.Repeat("{{text}}", 46)+`"}`))
+	if _, err := below.Steps[0].Resolve(map[string][]string{"text": {value}}); err != nil {
+		t.Errorf("just below the bound: %v", err)
 	}
 }
 

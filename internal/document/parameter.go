@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"sync"
 )
 
 // Type is the type of a parameter.
@@ -53,9 +54,8 @@ type Parameter struct {
 	// InterpolationType is "" or InterpolationEnvVar.
 	InterpolationType string
 
-	pattern    *regexp.Regexp
-	patternErr error
-	fallback   *node // Default with its order
+	pattern  *pattern // nil for none
+	fallback *node    // Default with its order
 }
 
 // Required tells whether the parameter must be given.
@@ -65,17 +65,42 @@ func (p Parameter) Required() bool { return p.Default == nil }
 // AWS's patterns are Java's: look-arounds, back-references, possessive
 // quantifiers and counts above 1000 are not understood. Who accepts a document
 // logs it; a value that AWS would refuse then passes.
-func (p Parameter) PatternError() error { return p.patternErr }
+func (p Parameter) PatternError() error {
+	if p.pattern == nil {
+		return nil
+	}
+	_, err := p.pattern.compiled()
+	return err
+}
 
 // UncheckedPatterns gives the parameters with a PatternError.
 func (d *Document) UncheckedPatterns() []Parameter {
 	var out []Parameter
 	for _, p := range d.Parameters {
-		if p.patternErr != nil {
+		if p.PatternError() != nil {
 			out = append(out, p)
 		}
 	}
 	return out
+}
+
+// pattern is an allowedPattern, compiled when it is first needed: agents, who
+// parse a document for every command, do not need it.
+type pattern struct {
+	compiled func() (*regexp.Regexp, error)
+}
+
+func newPattern(source string) *pattern {
+	return &pattern{compiled: sync.OnceValues(func() (*regexp.Regexp, error) { return compilePattern(source) })}
+}
+
+// matches tells whether all of s matches; true where that cannot be checked.
+func (p *pattern) matches(s string) bool {
+	if p == nil {
+		return true
+	}
+	re, err := p.compiled()
+	return err != nil || re.MatchString(s)
 }
 
 // maxPattern bounds a compiled pattern, in instructions: matching takes time

@@ -51,24 +51,31 @@ func (p *parser) parameter(param *Parameter, n *node) error {
 		return invalid("Parameter type: %s is invalid. at Line: %d, Column: %d", clip(string(param.Type)), n.place.line, n.place.column)
 	}
 	if param.AllowedPattern != "" {
-		param.pattern, param.patternErr = compilePattern(param.AllowedPattern)
+		param.pattern = newPattern(param.AllowedPattern)
 	}
 	return nil
 }
 
 func (p *parser) property(param *Parameter, m member) error {
-	texts := map[string]*string{
-		"type":              (*string)(&param.Type),
-		"description":       &param.Description,
-		"allowedPattern":    &param.AllowedPattern,
-		"displayType":       &param.DisplayType,
-		"interpolationType": &param.InterpolationType,
-	}
-	numbers := map[string]**int{
-		"minItems": &param.MinItems, "maxItems": &param.MaxItems,
-		"minChars": &param.MinChars, "maxChars": &param.MaxChars,
-	}
 	switch m.key {
+	case "type":
+		return p.text(param, m, (*string)(&param.Type))
+	case "description":
+		return p.text(param, m, &param.Description)
+	case "allowedPattern":
+		return p.text(param, m, &param.AllowedPattern)
+	case "displayType":
+		return p.text(param, m, &param.DisplayType)
+	case "interpolationType":
+		return p.text(param, m, &param.InterpolationType)
+	case "minItems":
+		return p.bound(param, m, &param.MinItems)
+	case "maxItems":
+		return p.bound(param, m, &param.MaxItems)
+	case "minChars":
+		return p.bound(param, m, &param.MinChars)
+	case "maxChars":
+		return p.bound(param, m, &param.MaxChars)
 	case "default":
 		param.Default = m.value.value()
 		param.fallback = m.value
@@ -80,23 +87,26 @@ func (p *parser) property(param *Parameter, m member) error {
 		}
 		param.AllowedValues = values
 		return nil
+	default:
+		return invalid("Unknown property %q in parameter \"%s\".", clip(m.key), param.Name)
 	}
-	if into, ok := texts[m.key]; ok {
-		s, ok := m.value.scalar()
-		if !ok {
-			return invalid("\"%s\" of parameter \"%s\" must be text.", m.key, param.Name)
-		}
-		*into = s
-		return nil
+}
+
+func (p *parser) text(param *Parameter, m member, into *string) error {
+	s, ok := m.value.scalar()
+	if !ok {
+		return invalid("\"%s\" of parameter \"%s\" must be text.", m.key, param.Name)
 	}
-	if into, ok := numbers[m.key]; ok {
-		s, _ := m.value.scalar()
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 0 {
-			return invalid("\"%s\" of parameter \"%s\" must be a whole number of 0 or more.", m.key, param.Name)
-		}
-		*into = &n
-		return nil
+	*into = s
+	return nil
+}
+
+func (p *parser) bound(param *Parameter, m member, into **int) error {
+	s, _ := m.value.scalar()
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return invalid("\"%s\" of parameter \"%s\" must be a whole number of 0 or more.", m.key, param.Name)
 	}
-	return invalid("Unknown property %q in parameter \"%s\".", clip(m.key), param.Name)
+	*into = &n
+	return nil
 }

@@ -265,24 +265,26 @@ func TestParseIsBounded(t *testing.T) {
 		bomb.WriteString("]\n")
 	}
 	large := "a: &a " + strings.Repeat("x", 30_000) + "\nb: [" + strings.Repeat("*a, ", 5000) + "]\n"
-	tests := map[string]struct{ content, format string }{
-		"alias bomb":        {bomb.String(), FormatYAML},
-		"large aliases":     {large, FormatYAML},
-		"alias to itself":   {"a: &a [*a]\n", FormatYAML},
-		"alias as key":      {"a: &a b\n*a : 1\nc: &c {*a : *c}\n", FormatYAML},
-		"deep YAML, flow":   {strings.Repeat("[", 60_000), FormatYAML},
-		"deep YAML, block":  {strings.Repeat("- ", 30_000), FormatYAML},
-		"deep YAML, maps":   {strings.Repeat("{a: ", 15_000), FormatYAML},
-		"deep JSON, open":   {strings.Repeat("[", 60_000), FormatJSON},
-		"deep JSON, closed": {strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000), FormatJSON},
-		"many YAML anchors": {strings.Repeat("- &a x\n", 9_000), FormatYAML},
+	const deep, grown = "levels deep", "aliases make it too large"
+	tests := map[string]struct{ content, format, want string }{
+		"alias bomb":         {bomb.String(), FormatYAML, grown},
+		"large aliases":      {large, FormatYAML, grown},
+		"alias to itself":    {"a: &a [*a]\n", FormatYAML, deep},
+		"alias as key":       {"a: &a b\n*a : 1\nc: &c {*a : *c}\n", FormatYAML, deep},
+		"deep YAML, flow":    {strings.Repeat("[", 60_000), FormatYAML, "exceeded max depth"},
+		"deep YAML, block":   {strings.Repeat("- ", 30_000), FormatYAML, "exceeded max depth"},
+		"deep YAML, maps":    {strings.Repeat("{a: ", 15_000), FormatYAML, "exceeded max depth"},
+		"deep YAML, aliases": {"a: &a " + strings.Repeat("[", 60) + strings.Repeat("]", 60) + "\nb: [[[[[[[*a]]]]]]]\n", FormatYAML, deep},
+		"deep JSON, open":    {strings.Repeat("[", 60_000), FormatJSON, "not well-formed"},
+		"deep JSON, closed":  {strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000), FormatJSON, deep},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			begin := time.Now()
-			if _, err := Parse([]byte(tt.content), tt.format); err == nil {
-				t.Error("accepted")
+			_, err := Parse([]byte(tt.content), tt.format)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", err, tt.want)
 			}
 			// It takes milliseconds; the bound is far above a busy machine's.
 			if took := time.Since(begin); took > 10*time.Second {

@@ -31,7 +31,6 @@ func (d *Document) ExecutionSeconds(given map[string][]string) int {
 		n, ok := seconds(s.Inputs[timeoutInput])
 		if written, isText := s.Inputs[timeoutInput].(string); isText {
 			if m := reference.FindStringSubmatchIndex(written); m != nil && m[0] == 0 && m[1] == len(written) {
-				n, ok = 0, false
 				if values := given[written[m[2]:m[3]]]; len(values) > 0 {
 					n, ok = seconds(values[0])
 				}
