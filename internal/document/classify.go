@@ -31,7 +31,7 @@ func Classify(content []byte) (docType, schemaVersion string, err error) {
 }
 
 func classifyAs(content []byte, format string) (docType, schemaVersion string, err error) {
-	d, err := read(content, format)
+	d, err := read(content, format, ssmrun.MaxDocumentBytes)
 	if err != nil {
 		return "", "", err
 	}

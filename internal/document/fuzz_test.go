@@ -43,9 +43,6 @@ func FuzzParse(f *testing.F) {
 		sent := d.JSON()
 		there, err := ParseDelivered(sent)
 		if err != nil {
-			if len(sent) > ssmrun.MaxDocumentBytes {
-				return // YAML aliases, written out
-			}
 			t.Fatalf("an agent refuses %s: %v", sent, err)
 		}
 		if diff := cmp.Diff(d.Describe(), there.Describe()); diff != "" {

@@ -15,7 +15,7 @@ import (
 // that is known, CodeMaxDocumentSize above ssmrun.MaxDocumentBytes, and
 // CodeInvalidSchemaVersion for another type's schema.
 func Parse(content []byte, format string) (*Document, error) {
-	d, err := read(content, format)
+	d, err := read(content, format, ssmrun.MaxDocumentBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -26,11 +26,14 @@ func Parse(content []byte, format string) (*Document, error) {
 	return d, nil
 }
 
-// ParseDelivered reads the document of a command that an agent was given, in
-// JSON. It is as lenient as the genuine agent: what it does not know it leaves
-// alone, and a step whose plugin is unknown fails when its turn comes.
+// ParseDelivered reads a document that a service has accepted, in JSON: that of
+// a command an agent was given, or one that GetDocument answered. It is as
+// lenient as the genuine agent: what it does not know it leaves alone, and a
+// step whose plugin is unknown fails when its turn comes. It may have up to
+// ssmrun.MaxBodyBytes: some of those that AWS owns have more than a caller may
+// create.
 func ParseDelivered(content []byte) (*Document, error) {
-	d, err := read(content, FormatJSON)
+	d, err := read(content, FormatJSON, ssmrun.MaxBodyBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -41,10 +44,10 @@ func ParseDelivered(content []byte) (*Document, error) {
 	return d, nil
 }
 
-// read turns content into a tree whose root is an object.
-func read(content []byte, format string) (*Document, error) {
-	if len(content) > ssmrun.MaxDocumentBytes {
-		return nil, ssmrun.Errorf(ssmrun.CodeMaxDocumentSize, "The document has %d bytes; at most %d are allowed.", len(content), ssmrun.MaxDocumentBytes)
+// read turns content of at most most bytes into a tree whose root is an object.
+func read(content []byte, format string, most int) (*Document, error) {
+	if len(content) > most {
+		return nil, ssmrun.Errorf(ssmrun.CodeMaxDocumentSize, "The document has %d bytes; at most %d are allowed.", len(content), most)
 	}
 	if format == "" {
 		format = DetectFormat(content)

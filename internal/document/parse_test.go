@@ -245,6 +245,13 @@ func TestParseDelivered(t *testing.T) {
 			t.Errorf("schema %s: %v", version, err)
 		}
 	}
+	long := `{"schemaVersion":"2.2","description":"` + strings.Repeat("x", ssmrun.MaxDocumentBytes) + `","mainSteps":[` + step + `]}`
+	if _, err := ParseDelivered([]byte(long)); err != nil {
+		t.Errorf("a long document: %v", err)
+	}
+	if _, err := ParseDelivered([]byte(strings.Repeat(" ", ssmrun.MaxBodyBytes+1))); ssmrun.ErrorCode(err) != ssmrun.CodeMaxDocumentSize {
+		t.Errorf("a document that is too long: %v", err)
+	}
 	for _, bad := range []string{`{`, `{"schemaVersion":"9.9","mainSteps":[` + step + `]}`, `{"schemaVersion":"2.2"}`, `{"schemaVersion":"2.2","mainSteps":[` + step + `,` + step + `]}`} {
 		if _, err := ParseDelivered([]byte(bad)); err == nil {
 			t.Errorf("accepted %s", bad)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"ssmrun"
 )
 
 // JSON gives the document as compact JSON with the order of its members kept:
@@ -24,7 +26,7 @@ func ConvertFormat(content []byte, from, to string) ([]byte, error) {
 	if from == to {
 		return content, nil
 	}
-	d, err := read(content, from)
+	d, err := read(content, from, ssmrun.MaxDocumentBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -75,11 +75,11 @@ func TestConvertFormatKeepsAll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := read(in, FormatJSON)
+		a, err := read(in, FormatJSON, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := read(yaml, FormatYAML)
+		b, err := read(yaml, FormatYAML, 1<<20)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, yaml)
 		}
