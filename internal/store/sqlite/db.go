@@ -75,7 +75,10 @@ func (db *DB) open(ctx context.Context) error {
 	if db.write, err = openConn(ctx, db.path, writerParams); err != nil {
 		return err
 	}
-	if err := checkWAL(ctx, db.write); err != nil {
+	if err := checkWritable(db.write); err != nil {
+		return err
+	}
+	if err := checkLog(ctx, db.write); err != nil {
 		return err
 	}
 	if err := migrate(ctx, db.write, migrations()); err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	putDocument = `INSERT INTO documents (account, region, name, version, content_hash, format, type, schema_version,
+	putDocumentRow = `INSERT INTO documents (account, region, name, version, content_hash, format, type, schema_version,
 		created_at, owner) VALUES (?,?,?,?,?,?,?,?,?,?)
 		ON CONFLICT (account, region, name, version) DO UPDATE SET content_hash = excluded.content_hash,
 		format = excluded.format, type = excluded.type, schema_version = excluded.schema_version,
@@ -37,7 +37,7 @@ func (t *tx) putDocument(d *ssmrun.Document) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(putDocument, d.Scope.Account, d.Scope.Region, d.Name, version, hash, d.Format, d.Type,
+	_, err = t.exec(putDocumentRow, d.Scope.Account, d.Scope.Region, d.Name, version, hash, d.Format, d.Type,
 		d.SchemaVersion, micros(d.CreatedAt), d.Owner)
 	return err
 }

@@ -65,7 +65,10 @@ func lockFile(ctx context.Context, path string) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open its lock file: %w", err)
 	}
-	if err = c.exec(ctx, "BEGIN EXCLUSIVE"); err == nil {
+	if err = checkWritable(c); err == nil {
+		err = c.exec(ctx, "BEGIN EXCLUSIVE")
+	}
+	if err == nil {
 		return c, nil
 	}
 	_ = c.close() // the error before is the one that counts
@@ -77,9 +80,9 @@ func lockFile(ctx context.Context, path string) (*conn, error) {
 
 var errInUse = errors.New("another ssmrun has it open: stop that one, or use another data folder")
 
-// checkWAL makes sure that the file is in WAL mode: SQLite stays in the old
-// mode without an error where the file system does not have what WAL needs.
-func checkWAL(ctx context.Context, c *conn) error {
+// checkLog makes sure of WAL mode: SQLite stays in the old mode without an
+// error where the file system does not have what WAL needs.
+func checkLog(ctx context.Context, c *conn) error {
 	var mode string
 	if err := c.get(ctx, "PRAGMA journal_mode", &mode); err != nil {
 		return err
@@ -88,4 +91,25 @@ func checkWAL(ctx context.Context, c *conn) error {
 		return fmt.Errorf("its file system cannot do write-ahead logging (journal mode %s): use a local disk", mode)
 	}
 	return nil
+}
+
+// checkWritable makes sure of what SQLite would tell with the first write only:
+// a file that may not be written it opens to read, and its BEGIN EXCLUSIVE on
+// one locks out nobody.
+func checkWritable(c *conn) error {
+	return c.sql.Raw(func(driver any) error {
+		d, ok := driver.(interface {
+			IsReadOnly(schema string) (bool, error)
+		})
+		if !ok {
+			return fmt.Errorf("the driver %T does not tell whether a file may be written", driver)
+		}
+		switch readOnly, err := d.IsReadOnly("main"); {
+		case err != nil:
+			return err
+		case readOnly:
+			return errors.New("it may not be written; " + hints[codeReadonly])
+		}
+		return nil
+	})
 }

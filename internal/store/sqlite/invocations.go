@@ -112,7 +112,8 @@ func (t *tx) listInvocations(scope ssmrun.Scope, q store.CommandQuery, p store.P
 		w.add("i.instance_id = ?", q.InstanceID)
 	case q.CommandID != "":
 		// The invocations of a command lie together in the order by time, so
-		// that a page of 50,000 is found without sorting them all each time.
+		// that a page of 50,000 is found without sorting them all each time: the
+		// + keeps SQLite from taking command_id out of the order by time.
 		var low, high int64
 		found := false
 		if err := t.each(func(s scanner) error { found = true; return s.Scan(&low, &high) },
@@ -120,7 +121,7 @@ func (t *tx) listInvocations(scope ssmrun.Scope, q store.CommandQuery, p store.P
 			return nil, "", err
 		}
 		index = "INDEXED BY invocations_by_time "
-		w.add("i.command_id = ?", q.CommandID)
+		w.add("+i.command_id = ?", q.CommandID)
 		w.span("i", low, high, after != nil)
 	}
 	if q.Document != "" {

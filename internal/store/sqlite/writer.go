@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"ssmrun/internal/store"
@@ -85,6 +86,9 @@ type writer struct {
 	updates chan *update // not buffered: who sends is waiting
 	stop    chan struct{}
 	stopped chan struct{}
+	// commits counts those that succeeded; less than the Updates where groups
+	// formed.
+	commits atomic.Int64
 }
 
 func newWriter(db *DB, c *conn) *writer {
@@ -146,7 +150,7 @@ func (w *writer) group(first *update) {
 	switch {
 	case lost != nil:
 	case good:
-		lost = w.exec("COMMIT")
+		lost = w.commit()
 	default:
 		lost = w.exec("ROLLBACK")
 	}
@@ -221,8 +225,7 @@ func (w *writer) alone(u *update) {
 	}
 	out, lost := w.one(u)
 	if lost == nil && out.err == nil && !out.gone {
-		lost = w.exec("COMMIT")
-		if lost == nil {
+		if lost = w.commit(); lost == nil {
 			u.done <- nil
 			return
 		}
@@ -235,6 +238,14 @@ func (w *writer) alone(u *update) {
 		out.err = w.fail("commit", lost)
 	}
 	u.done <- out.err
+}
+
+func (w *writer) commit() error {
+	err := w.exec("COMMIT")
+	if err == nil {
+		w.commits.Add(1)
+	}
+	return err
 }
 
 // undo leaves whatever transaction there is. It fails where SQLite has already

@@ -1,0 +1,158 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"ssmrun"
+	"ssmrun/internal/store"
+)
+
+// TestQueryPlans runs every read, lists with every set of conditions that the
+// service's operations can ask for, and looks at SQLite's plans: none may walk
+// a whole table, and only a list that has no index of its order may sort.
+func TestQueryPlans(t *testing.T) {
+	t.Parallel()
+	db := testDB(t)
+	ctx := context.Background()
+	now := time.Now()
+	c := &ssmrun.Command{ID: "c", Scope: testScope, RequestedAt: now, State: ssmrun.NewState}
+	invocation := ssmrun.Invocation{CommandID: "c", InstanceID: "i", Scope: testScope, RequestedAt: now, State: ssmrun.NewState}
+	if err := db.Update(ctx, func(tx store.Tx) error {
+		for _, id := range []string{"i", "j"} {
+			if err := tx.PutInstance(&ssmrun.Instance{ID: id, Scope: testScope}); err != nil {
+				return err
+			}
+		}
+		other := *c
+		other.ID = "d"
+		otherInvocation := invocation
+		otherInvocation.CommandID = "d"
+		return errors.Join(
+			tx.InsertCommand(c, "t", []ssmrun.Invocation{invocation, {CommandID: "c", InstanceID: "j", Scope: testScope, RequestedAt: now}}, nil),
+			tx.InsertCommand(&other, "", []ssmrun.Invocation{otherInvocation}, nil),
+			tx.UpdateCommand(c), tx.UpdateInvocation(&invocation), tx.Seen(testScope, "i", now, false), tx.DeleteActivation("a"))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, fn := range []func(tx store.Tx) error{
+		func(tx store.Tx) error { _, err := tx.Command(testScope, "c"); return err },
+		func(tx store.Tx) error { _, err := tx.CommandByToken(testScope, "", "t"); return err },
+		func(tx store.Tx) error { _, err := tx.Invocation(testScope, "c", "i"); return err },
+		func(tx store.Tx) error { _, err := tx.InvocationsOf(testScope, "c"); return err },
+		func(tx store.Tx) error { _, err := tx.OpenInvocations(testScope, "i"); return err },
+		func(tx store.Tx) error { _, err := tx.DueInvocations(now, 10); return err },
+		func(tx store.Tx) error { _, _, err := tx.NextDue(); return err },
+		func(tx store.Tx) error { _, err := tx.Plugins(testScope, "c", "i"); return err },
+		func(tx store.Tx) error { _, err := tx.Instance(testScope, "i"); return err },
+		func(tx store.Tx) error { _, err := tx.FindInstance("i"); return err },
+		func(tx store.Tx) error { _, err := tx.Document(testScope, "d", ""); return err },
+		func(tx store.Tx) error { _, err := tx.Document(testScope, "d", "$LATEST"); return err },
+		func(tx store.Tx) error { _, err := tx.Document(testScope, "d", "1"); return err },
+		func(tx store.Tx) error { _, err := tx.Activation("a"); return err },
+		func(tx store.Tx) error { return listAll(tx, now) },
+	} {
+		if err := db.View(ctx, fn); err != nil && !errors.Is(err, ssmrun.ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+	texts := map[string]bool{}
+	for range cap(db.readers) { // all are free
+		r := <-db.readers
+		if r.c != nil {
+			for text := range r.c.statements {
+				texts[text] = true
+			}
+		}
+		defer func() { db.readers <- r }()
+	}
+	for text := range db.write.statements {
+		texts[text] = true
+	}
+	looked := 0
+	for text := range texts {
+		switch strings.Fields(text)[0] {
+		case "SELECT", "UPDATE", "DELETE":
+			looked++
+			checkPlan(t, db.write, text)
+		}
+	}
+	t.Logf("%d plans", looked)
+	if looked < 200 {
+		t.Errorf("only %d plans were looked at", looked)
+	}
+}
+
+// listAll asks for lists with every combination of conditions, twice: from
+// their beginning and from a token on.
+func listAll(tx store.Tx, now time.Time) error {
+	for bits := range 1 << 7 {
+		var q store.CommandQuery
+		for bit, set := range []func(){
+			func() { q.CommandID = "c" }, func() { q.InstanceID = "i" }, func() { q.InvokedAfter = now.Add(-time.Hour) },
+			func() { q.InvokedBefore = now.Add(time.Hour) }, func() { q.Statuses = []string{"Pending"} }, func() { q.Document = "d" },
+			func() { q.Executing = true },
+		} {
+			if bits&(1<<bit) != 0 {
+				set()
+			}
+		}
+		for _, token := range []string{"", position{List: commandList, Newest: newestFirst(now), ID: "c"}.token()} {
+			if _, _, err := tx.ListCommands(testScope, q, store.Page{Limit: 1, Token: token}); err != nil {
+				return err
+			}
+		}
+		for _, token := range []string{"", position{List: invocationList, Newest: newestFirst(now), ID: "c", Instance: "i"}.token()} {
+			if _, _, err := tx.ListInvocations(testScope, q, store.Page{Limit: 1, Token: token}); err != nil {
+				return err
+			}
+		}
+	}
+	for _, q := range []store.InstanceQuery{{}, {IDs: []string{"i"}}, {PlatformTypes: []string{"Linux"}}} {
+		_, next, err := tx.ListInstances(testScope, q, store.Page{Limit: 1})
+		if err == nil && next != "" {
+			_, _, err = tx.ListInstances(testScope, q, store.Page{Limit: 1, Token: next})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkPlan(t *testing.T, c *conn, text string) {
+	t.Helper()
+	rows, err := c.sql.QueryContext(context.Background(), "EXPLAIN QUERY PLAN "+text, make([]any, strings.Count(text, "?"))...)
+	if err != nil {
+		t.Errorf("%s: %v", text, err)
+		return
+	}
+	defer rows.Close()
+	var plan []string
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, step)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	// The commands of one instance are sorted: their order is that of another
+	// table than the one that says which they are. The plugins of one invocation
+	// are few.
+	sorts := strings.Contains(text, "c.id IN (SELECT i.command_id") || strings.Contains(text, "FROM plugins")
+	for _, step := range plan {
+		walks := strings.HasPrefix(step, "SCAN ") && !strings.Contains(step, "json_each") &&
+			!strings.Contains(step, "USING INDEX invocations_due") && !strings.Contains(step, "USING COVERING INDEX invocations_due")
+		if walks || strings.Contains(step, "TEMP B-TREE") && !sorts {
+			t.Errorf("plan of\n%s\n%s", text, strings.Join(plan, "\n"))
+			return
+		}
+	}
+}
