@@ -54,6 +54,12 @@ func faultOf(err error) fault {
 		"InvalidToken":
 		f.class = KindCredentials
 	}
+	if f.status >= 200 && f.status < 300 {
+		// It was answered, and the answer broke off or makes no sense.
+		f.class, f.passing = KindUnreachable, true
+		f.message = "the answer could not be read: " + innermost(err).Error()
+		return f
+	}
 	if f.status != 0 || f.code != "" {
 		return f
 	}

@@ -246,9 +246,9 @@ func (f *follower) look(ctx context.Context) (u update, over bool) {
 
 // failed decides what a failed poll means.
 func (f *follower) failed(err error, long bool) (u update) {
-	fault := faultOf(err)
-	f.run.log.Info("a poll failed", "command", f.id, "long", long, "error", fault.String())
-	if long && !fault.throttled {
+	why := faultOf(err)
+	f.run.log.Info("a poll failed", "command", f.id, "long", long, "error", why.String())
+	if long && !why.throttled {
 		// Ask plainly before anything is made of it: something on the way may
 		// not bear a slow answer.
 		f.cuts++
@@ -259,20 +259,20 @@ func (f *follower) failed(err error, long bool) (u update) {
 		f.failing = time.Now()
 	}
 	switch {
-	case fault.throttled:
+	case why.throttled:
 		f.backoff = min(max(2*f.backoff, 2*pollEvery), throttledMax)
-	case fault.passing:
+	case why.passing:
 		f.backoff = pollEvery
 	default:
 		f.backoff = pollEvery
 		if f.refused++; f.refused >= refusals {
-			u.err = errors.New(fault.String())
+			u.err = errors.New(why.String())
 			return u
 		}
 	}
 	if passed := time.Since(f.failing); passed >= silence && !f.told {
 		f.told = true
-		u.notice = fmt.Sprintf("Systems Manager has not answered for %s (%s). Still trying; command %s runs on", short(passed), fault, f.id)
+		u.notice = fmt.Sprintf("Systems Manager has not answered for %s (%s). Still trying; command %s runs on", short(passed), why, f.id)
 	}
 	return u
 }
