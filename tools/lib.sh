@@ -55,8 +55,8 @@ go_build() {
 	# The flags hold no spaces of their own: they are meant to be split.
 	# shellcheck disable=SC2086
 	(
-		cd "$1"
-		exec env CGO_ENABLED=0 GOWORK=off \
+		cd "$1" || exit
+		exec env CGO_ENABLED=0 GOWORK=off GOTMPDIR="$work" \
 			GOOS="$(go env GOHOSTOS)" GOARCH="$(go env GOHOSTARCH)" \
 			go build $build_flags -ldflags "-s -w $3" -o "$2" "$4"
 	) >&2 &
@@ -81,7 +81,7 @@ cached() {
 	[ -w "$cache" ] || die "cannot write to the cache $cache: set SSMRUN_CACHE to another folder"
 	command -v go >/dev/null 2>&1 || die 'go is not on PATH: install Go 1.26 or newer, see https://go.dev/doc/install'
 
-	lock= work= child=
+	lock='' work='' child=''
 	trap clean_up EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
@@ -103,16 +103,18 @@ cached() {
 }
 
 clean_up() {
+	# SIGTERM, because a shell without job control starts what runs in the background
+	# with SIGINT ignored. Go then leaves its temporary files: they are in $work.
 	if [ -n "$child" ]; then kill "$child" 2>/dev/null || :; fi
-	if [ -n "$work" ]; then rm -rf "$work"; fi
+	if [ -n "$work" ]; then rm -rf "$work" 2>/dev/null || :; fi
 	if [ -n "$lock" ]; then rm -rf "$lock"; fi
-	lock= work= child=
+	lock='' work='' child=''
 }
 
 # take_lock DIR makes DIR, or waits until it is gone. A lock is left behind when
 # its owner is no longer alive, or has not written its process id for 10 s.
 take_lock() {
-	told= nameless=0
+	told='' nameless=0
 	until mkdir "$1" 2>/dev/null; do
 		owner=$(cat "$1/pid" 2>/dev/null) || owner=
 		if [ -z "$owner" ]; then nameless=$((nameless + 1)); else nameless=0; fi
