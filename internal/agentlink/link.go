@@ -70,6 +70,9 @@ type Config struct {
 	// Acked hears that the service has a reply; nil for nobody. It is called
 	// like a Handler.
 	Acked func(reply Reply)
+	// Opened hears that the control channel is open, before anything is read
+	// from it; nil for nobody.
+	Opened func()
 	// Info is asked for with every heartbeat.
 	Info func() Info
 	// SaveIdentity makes an identity durable whose key changes because the
@@ -121,6 +124,9 @@ func New(cfg Config) *Link {
 	}
 	if cfg.Acked == nil {
 		cfg.Acked = func(Reply) {}
+	}
+	if cfg.Opened == nil {
+		cfg.Opened = func() {}
 	}
 	c := newCaller(cfg.Endpoint, cfg.HTTP, cfg.Now)
 	return &Link{

@@ -37,6 +37,7 @@ func (l *Link) session(ctx context.Context) (opened bool, err error) {
 	l.out.restart()
 	l.setConnected(true)
 	defer l.setConnected(false)
+	l.cfg.Opened()
 	l.cfg.Logger.Info("connected to the service", "instance", l.cfg.Identity.InstanceID)
 
 	// The reader ends with the connection, the writer with the context of the

@@ -37,3 +37,7 @@ func (p Process) Alive() bool {
 	st, ok := startTime(p.PID)
 	return ok && (p.StartTime == 0 || st == p.StartTime)
 }
+
+// BootID names the present boot of the machine; "" where the system does not
+// tell.
+func BootID() string { return bootID() }

@@ -50,10 +50,10 @@ func (p *Plugin) Run(ctx context.Context, in plugin.Input) plugin.Result {
 		return plugin.Fail(fail)
 	}
 	process, err := p.exec.Start(ctx, executor.Spec{
-		// The shell executes the file, so that the kernel follows a #! line; a
-		// script without one is executed by the shell itself.
+		// The shell turns into the file, so that the kernel follows a #! line; a
+		// file without one the shell interprets itself.
 		Path:        shell,
-		Args:        []string{"-c", quote(script)},
+		Args:        []string{"-c", "exec " + quote(script)},
 		Dir:         dir,
 		Env:         in.Env,
 		Stdout:      in.Stdout,

@@ -1,0 +1,253 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"ssmrun"
+	"ssmrun/internal/agent/journal"
+	"ssmrun/internal/agent/plugin"
+	"ssmrun/internal/document"
+	"ssmrun/internal/executor"
+	"ssmrun/internal/wire"
+)
+
+// Notes on steps that did not run.
+const (
+	noteStopped   = "not run: the agent was stopped before the step began"
+	noteCancelled = "not run: the command was cancelled"
+	noteExited    = "skipped: an earlier step ended the document"
+)
+
+// codeCancelledRest is what the genuine agent reports of the steps after one
+// that was cancelled.
+const codeCancelledRest = 1
+
+// execute runs a command to its end and reports.
+func (a *Agent) execute(c *command) {
+	defer c.cancel(nil)
+	folder := a.commandFolder(c.entry.Key())
+	defer func() {
+		if err := os.RemoveAll(folder); err != nil {
+			a.log.Error("remove folder of command", "command", c.id, "error", err)
+		}
+	}()
+	list := groups(c.doc)
+	results := make(map[string]wire.PluginStatus, len(list))
+	exited := false
+	for i, g := range list {
+		r, exit := a.step(c, g, folder, exited)
+		exited = exited || exit
+		results[g.name()] = r
+		if i == len(list)-1 {
+			a.finish(c, results, "", g, len(list))
+			return
+		}
+		a.report(c, g, r)
+	}
+	a.finish(c, results, "", nil, 0) // a document of no steps
+}
+
+// report tells the result of one step of several.
+func (a *Agent) report(c *command, g group, r wire.PluginStatus) {
+	m, err := message(c.jobID, wire.TopicSendCommand, a.newReply(wire.StatusInProgress, "", map[string]wire.PluginStatus{g.name(): r}), g[0].Index, false)
+	if err != nil {
+		a.log.Error("report step", "command", c.id, "step", g.name(), "error", err)
+		return
+	}
+	a.deliver(c.entry, m)
+}
+
+// finish tells how a command ended. As with the genuine agent, the last reply
+// carries the result of the only plugin, and none where there are several: the
+// results were told before, that of the last one (last) together with the end.
+func (a *Agent) finish(c *command, results map[string]wire.PluginStatus, trace string, last group, count int) {
+	status := documentStatus(results)
+	var out []journal.Reply
+	final := results
+	if count > 1 {
+		final = map[string]wire.PluginStatus{}
+		if last != nil {
+			m, err := message(c.jobID, wire.TopicSendCommand,
+				a.newReply(wire.StatusInProgress, "", map[string]wire.PluginStatus{last.name(): results[last.name()]}), last[0].Index, false)
+			if err != nil {
+				a.log.Error("report step", "command", c.id, "step", last.name(), "error", err)
+			} else {
+				out = append(out, m)
+			}
+		}
+	}
+	r := a.newReply(status, trace, final)
+	r.AdditionalInfo.RuntimeStatusCounts = a.newReply(status, "", results).AdditionalInfo.RuntimeStatusCounts
+	m, err := message(c.jobID, wire.TopicSendCommand, r, -1, true)
+	if err != nil {
+		a.log.Error("report end", "command", c.id, "error", err)
+		m, err = message(c.jobID, wire.TopicSendCommand, a.newReply(status, "the results are too large to be reported", nil), -1, true)
+		if err != nil {
+			return
+		}
+	}
+	a.deliver(c.entry, append(out, m)...)
+	a.log.Info("command over", "command", c.id, "status", status)
+}
+
+// finishCancelled ends a command of which nothing had begun.
+func (a *Agent) finishCancelled(c *command) {
+	c.cancel(plugin.ErrCancelled)
+	a.finishAll(c, wire.StatusCancelled, ssmrun.ExitNotStarted, noteCancelled)
+}
+
+// finishAll ends a command of which nothing had begun with one result for all
+// its steps.
+func (a *Agent) finishAll(c *command, status string, code int, note string) {
+	list := groups(c.doc)
+	results := make(map[string]wire.PluginStatus, len(list))
+	for i, g := range list {
+		results[g.name()] = notRun(g, status, code, note)
+		if i < len(list)-1 {
+			a.report(c, g, results[g.name()])
+		}
+	}
+	var last group
+	if len(list) > 0 {
+		last = list[len(list)-1]
+	}
+	a.finish(c, results, "", last, len(list))
+}
+
+// step runs one step, or says why not. exit tells that the steps after it are
+// skipped, exited that an earlier one said so.
+func (a *Agent) step(c *command, g group, folder string, exited bool) (r wire.PluginStatus, exit bool) {
+	switch cause := context.Cause(c.ctx); {
+	case errors.Is(cause, plugin.ErrCancelled):
+		return notRun(g, wire.StatusCancelled, codeCancelledRest, noteCancelled), false
+	case cause != nil:
+		return notRun(g, wire.StatusFailed, ssmrun.ExitNotStarted, noteStopped), false
+	}
+	inputs, err := g[0].Resolve(c.params)
+	if err != nil {
+		inputs = g[0].Inputs // the plugin's turn brings the error up
+	}
+	flow := flowOf(inputs)
+	if exited && !flow.finally {
+		return notRun(g, wire.StatusSkipped, 0, noteExited), false
+	}
+	met, err := g[0].Met(a.cfg.Platform.Type, c.params)
+	if err != nil {
+		failed, exit := flow.after(plugin.Fail(publicMessage(err)))
+		return notRun(g, statusWord(failed.Status), failed.Code, failed.Note), exit
+	}
+	if !met {
+		return notRun(g, wire.StatusSkipped, 0, "skipped: the step's precondition is not met on this instance (platform "+a.cfg.Platform.Type+")"), false
+	}
+	started := a.cfg.Now()
+	out := a.newStreams(c, g, folder)
+	result := a.runPlugin(c, g[0], folder, out)
+	for _, s := range g[1:] {
+		if context.Cause(c.ctx) != nil {
+			break
+		}
+		result = worse(result, a.runPlugin(c, s, folder, out))
+	}
+	result, exit = flow.after(result)
+	r = out.finish(c, g, result)
+	r.StartDateTime, r.EndDateTime = wire.FormatTime(started), wire.FormatTime(a.cfg.Now())
+	a.log.Info("step over", "command", c.id, "step", g.name(), "status", r.Status, "code", r.Code)
+	return r, exit
+}
+
+// runPlugin runs the plugin of a step.
+func (a *Agent) runPlugin(c *command, s document.Step, folder string, out *streams) plugin.Result {
+	p, ok := a.plugins[s.Action]
+	if !ok {
+		return plugin.Fail(fmt.Sprintf("the plugin %s is not one that this agent runs: it runs %s", s.Action, strings.Join(a.actions(), ", ")))
+	}
+	inputs, err := s.Resolve(c.params)
+	if err != nil {
+		return plugin.Fail("the step was not run: " + publicMessage(err))
+	}
+	if stored := document.StoredParameters(inputs); len(stored) > 0 {
+		return plugin.Fail(fmt.Sprintf("the step was not run: it uses {{%s}}, and this agent does not fetch stored parameters", strings.Join(stored, "}}, {{")))
+	}
+	own := filepath.Join(folder, strconv.Itoa(s.Index))
+	if err := os.MkdirAll(own, 0o700); err != nil {
+		return plugin.Fail(fmt.Sprintf("the step was not run: the agent cannot make a folder for it: %v", innermost(err)))
+	}
+	return p.Run(c.ctx, plugin.Input{
+		CommandID: c.id, InstanceID: a.identity.InstanceID, Name: s.Name, Action: s.Action, Inputs: inputs,
+		Folder: own, WorkDir: a.cfg.WorkDir, Env: a.environment(c), Stdout: out.stdout, Stderr: out.stderr,
+		Begin: func(h executor.Handle) error {
+			b, err := json.Marshal(h)
+			if err == nil {
+				err = c.entry.Begin(s.Index, s.Name, s.Action, b)
+			}
+			if err != nil {
+				return fmt.Errorf("write the journal: %w", err)
+			}
+			return nil
+		},
+		Running: func(h executor.Handle) {
+			b, err := json.Marshal(h)
+			if err == nil {
+				err = c.entry.Process(s.Index, b)
+			}
+			if err != nil {
+				a.log.Error("keep process of step", "command", c.id, "error", err)
+			}
+		},
+	})
+}
+
+func (a *Agent) actions() []string {
+	list := make([]string, 0, len(a.plugins))
+	for name := range a.plugins {
+		list = append(list, name)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// environment is all that scripts find in theirs. It is made here and never the
+// agent's own, which may hold keys of whoever started it.
+func (a *Agent) environment(c *command) []string {
+	own := [][2]string{
+		{"AWS_SSM_INSTANCE_ID", a.identity.InstanceID},
+		{"AWS_SSM_REGION_NAME", a.identity.Region},
+		{"AWS_SSM_PLATFORM_NAME", a.cfg.Platform.Name},
+		{"AWS_SSM_PLATFORM_VERSION", a.cfg.Platform.Version},
+		{"SSM_COMMAND_ID", c.id},
+		{"HOME", a.cfg.Home},
+		{"PATH", a.cfg.Path},
+	}
+	env := make([]string, 0, len(own)+len(c.env))
+	taken := map[string]bool{}
+	for _, v := range own {
+		taken[v[0]] = true
+		env = append(env, v[0]+"="+v[1])
+	}
+	for name, value := range c.env {
+		if !taken[name] {
+			env = append(env, name+"="+value)
+		}
+	}
+	slices.Sort(env[len(own):])
+	return env
+}
+
+// untilStopped gives a context that ends grace after the agent was told to stop.
+func (a *Agent) untilStopped(grace time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	undo := context.AfterFunc(a.stopped, func() {
+		t := time.AfterFunc(grace, cancel)
+		context.AfterFunc(ctx, func() { t.Stop() })
+	})
+	return ctx, func() { undo(); cancel() }
+}

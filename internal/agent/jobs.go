@@ -1,0 +1,274 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ssmrun"
+	"ssmrun/internal/agent/journal"
+	"ssmrun/internal/agent/plugin"
+	"ssmrun/internal/document"
+	"ssmrun/internal/wire"
+)
+
+// command is a command that was taken and is not over.
+type command struct {
+	entry   *journal.Entry
+	id      string
+	jobID   string
+	payload wire.SendCommandPayload
+	doc     *document.Document
+	params  map[string][]string
+	env     map[string]string // of parameters that scripts get as variables
+
+	ctx     context.Context // ends with a cause of package plugin
+	cancel  context.CancelCauseFunc
+	running bool
+}
+
+// HandleJob implements agentlink.Handler.
+func (a *Agent) HandleJob(job wire.AgentJob, ack func(code, message string)) {
+	switch {
+	case wire.IsTopic(job.Topic, wire.TopicCancelCommand):
+		a.handleCancel(job, ack)
+	case wire.IsTopic(job.Topic, wire.TopicSendCommand):
+		a.handleCommand(job, ack)
+	default:
+		a.refuse(job, ack, "the topic of the job is neither a command nor a cancel")
+	}
+}
+
+// refuse answers a job that cannot be read, as the genuine agent does: a code,
+// and one reply that says why.
+func (a *Agent) refuse(job wire.AgentJob, ack func(code, message string), reason string) {
+	a.log.Warn("refused a job", "job", job.JobID, "reason", reason)
+	ack(wire.AckParseError, reason)
+	a.sendUntracked(job.JobID, wire.TopicSendCommand, a.newReply(wire.StatusFailed, reason, nil))
+}
+
+func (a *Agent) handleCommand(job wire.AgentJob, ack func(code, message string)) {
+	commandID, instanceID, err := wire.ParseJobID(job.JobID)
+	if err != nil || instanceID != a.identity.InstanceID {
+		a.refuse(job, ack, "the job id is not one of this instance: "+a.identity.InstanceID)
+		return
+	}
+	if e, known := a.journal.Lookup(commandID); known {
+		ack(wire.AckDuplicateCommand, "the command was taken before")
+		a.repeatFinal(e)
+		return
+	}
+	a.mu.Lock()
+	stopping, full := a.stopping, a.running+len(a.queue) >= a.cfg.Workers+a.cfg.Queue
+	a.mu.Unlock()
+	switch {
+	case stopping:
+		ack(wire.AckClosedProcessor, "the agent stops")
+		return
+	case full:
+		ack(wire.AckBufferFull, fmt.Sprintf("%d commands run and %d wait", a.cfg.Workers, a.cfg.Queue))
+		return
+	}
+	c, err := a.read(commandID, job.JobID, job.Content)
+	if err != nil {
+		a.refuse(job, ack, err.Error())
+		return
+	}
+	c.entry, err = a.journal.Accept(commandID, job.JobID, job.Content)
+	if err != nil {
+		// Without a journal the command could run twice. Better not at all.
+		a.log.Error("refused a command", "command", commandID, "error", err)
+		ack(wire.AckUnexpected, fmt.Sprintf("the agent cannot write its journal: %v", innermost(err)))
+		return
+	}
+	ack(wire.AckOK, "Successful")
+	a.log.Info("command taken", "command", commandID, "document", c.payload.DocumentName)
+	a.sendUntracked(c.jobID, wire.TopicSendCommand, a.newReply(wire.StatusInProgress, "", nil))
+	if a.wasCancelled(commandID) {
+		a.finishCancelled(c)
+		return
+	}
+	a.submit(c)
+}
+
+// read takes a command's content apart. Its errors may be shown to the sender.
+func (a *Agent) read(commandID, jobID, content string) (*command, error) {
+	c := &command{id: commandID, jobID: jobID}
+	if err := wire.Unmarshal([]byte(content), &c.payload); err != nil {
+		return nil, fmt.Errorf("the command cannot be read: %w", err)
+	}
+	var err error
+	if c.doc, err = document.ParseDelivered(c.payload.DocumentContent); err != nil {
+		return nil, fmt.Errorf("the document cannot be read: %s", publicMessage(err))
+	}
+	if c.params, err = document.FromPayload(c.payload.Parameters); err != nil {
+		return nil, fmt.Errorf("the parameters cannot be read: %s", publicMessage(err))
+	}
+	if c.env, err = c.doc.Environment(c.params); err != nil {
+		return nil, fmt.Errorf("the parameters cannot be read: %s", publicMessage(err))
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	return c, nil
+}
+
+// publicMessage is the text of a coded error, with what is wrong with each
+// parameter; package document puts no values into it.
+func publicMessage(err error) string {
+	if p := document.Problems(err); p != nil {
+		return p.Error()
+	}
+	if ssmrun.ErrorCode(err) == ssmrun.CodeInternal {
+		return err.Error()
+	}
+	return ssmrun.ErrorMessage(err)
+}
+
+// submit begins a command, or queues it where all workers are busy.
+func (a *Agent) submit(c *command) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.commands[c.entry.Key()] = c
+	a.queue = append(a.queue, c)
+	a.dispatch()
+}
+
+// dispatch begins as many queued commands as there are free workers. a.mu is held.
+func (a *Agent) dispatch() {
+	for !a.held && !a.stopping && len(a.queue) > 0 && a.running < a.cfg.Workers {
+		c := a.queue[0]
+		a.queue = a.queue[1:]
+		c.running = true
+		a.running++
+		a.workers.Go(func() {
+			a.execute(c)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.running--
+			delete(a.commands, c.entry.Key())
+			a.dispatch()
+		})
+	}
+}
+
+// opened hears that the channel is open. Commands that were recovered wait a
+// moment longer: a cancel that came while the agent was away is on its way.
+func (a *Agent) opened() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.held {
+		return
+	}
+	if len(a.queue) == 0 {
+		a.held = false
+		return
+	}
+	time.AfterFunc(a.cfg.resumeDelay, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.held = false
+		a.dispatch()
+	})
+}
+
+func (a *Agent) handleCancel(job wire.AgentJob, ack func(code, message string)) {
+	var p wire.CancelPayload
+	if err := wire.Unmarshal([]byte(job.Content), &p); err != nil {
+		a.refuse(job, ack, fmt.Sprintf("the cancel cannot be read: %v", err))
+		return
+	}
+	commandID, instanceID, err := wire.ParseJobID(p.CancelMessageID)
+	if err != nil || instanceID != a.identity.InstanceID {
+		a.refuse(job, ack, "the cancel does not name a command of this instance: "+a.identity.InstanceID)
+		return
+	}
+	ack(wire.AckOK, "Successful")
+	a.sendUntracked(job.JobID, wire.TopicCancelCommand, a.newReply(wire.StatusInProgress, "", nil))
+	a.cancelCommand(commandID)
+}
+
+// cancelCommand ends a command that runs, takes one out of the queue, and
+// remembers one that has not come: a channel that was opened anew may deliver a
+// cancel before its command.
+func (a *Agent) cancelCommand(commandID string) {
+	key := journal.Key(commandID)
+	a.mu.Lock()
+	c := a.commands[key]
+	queued := c != nil && !c.running
+	if queued {
+		for i := range a.queue {
+			if a.queue[i] == c {
+				a.queue = append(a.queue[:i:i], a.queue[i+1:]...)
+				break
+			}
+		}
+		delete(a.commands, key)
+	}
+	a.mu.Unlock()
+	switch {
+	case queued:
+		a.log.Info("command cancelled before it began", "command", commandID)
+		a.finishCancelled(c)
+	case c != nil:
+		a.log.Info("command cancelled", "command", commandID)
+		c.cancel(plugin.ErrCancelled)
+		if err := c.entry.Cancel(); err != nil {
+			a.log.Error("keep cancel", "command", commandID, "error", err)
+		}
+	default:
+		if _, known := a.journal.Lookup(commandID); !known {
+			a.mu.Lock()
+			a.cancelled.add(commandID, a.cfg.Now())
+			a.mu.Unlock()
+		}
+	}
+}
+
+// wasCancelled tells whether the cancel of a command came before it.
+func (a *Agent) wasCancelled(commandID string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.cancelled.take(commandID, a.cfg.Now())
+}
+
+// cancels remembers cancels of commands that did not come yet.
+type cancels struct {
+	at map[string]time.Time
+}
+
+const (
+	maxCancels = 1000
+	cancelLife = time.Hour
+)
+
+func (c *cancels) add(commandID string, now time.Time) {
+	if c.at == nil {
+		c.at = map[string]time.Time{}
+	}
+	if len(c.at) >= maxCancels {
+		for id, t := range c.at {
+			if now.Sub(t).Abs() > cancelLife {
+				delete(c.at, id)
+			}
+		}
+	}
+	if len(c.at) < maxCancels {
+		c.at[commandID] = now
+	}
+}
+
+func (c *cancels) take(commandID string, now time.Time) bool {
+	t, ok := c.at[commandID]
+	delete(c.at, commandID)
+	return ok && now.Sub(t).Abs() <= cancelLife
+}
+
+func innermost(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}
