@@ -85,6 +85,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"byte after the payload": func(b []byte) []byte { return append(b, 0) },
 		"header length":          edit(0, 0, 0, 0, 117),
 		"payload length":         edit(116, 0xff, 0xff, 0xff, 0xff),
+		"payload length, less":   edit(116, 0, 0, 0, 1),
+		"payload length, more":   edit(116, 0, 0, 0, 3),
 		"digest":                 edit(80, 0),
 		"payload":                edit(120, '['),
 		"type empty":             edit(4, bytes.Repeat([]byte{' '}, 32)...),

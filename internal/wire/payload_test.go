@@ -244,6 +244,8 @@ func TestUnmarshalRefuses(t *testing.T) {
 		"no token":                  {`{"TokenValue":""}`, &OpenControlChannel{}, "TokenValue is missing"},
 		"no names":                  {`{"Names":[]}`, &GetParametersRequest{}, "Names is missing"},
 		"no such time":              {`{"TokenExpirationDate":1e300}`, &RequestManagedInstanceRoleTokenResponse{}, "seconds since 1970"},
+		"year 10000":                {`{"TokenExpirationDate":253402300800}`, &RequestManagedInstanceRoleTokenResponse{}, "seconds since 1970"},
+		"a negative time":           {`{"TokenExpirationDate":-1}`, &RequestManagedInstanceRoleTokenResponse{}, "seconds since 1970"},
 		"no time":                   {`{"TokenExpirationDate":"` + secret + `"}`, &RequestManagedInstanceRoleTokenResponse{}, "seconds since 1970"},
 		"too long":                  {`{"MessageId":"` + strings.Repeat("m", MaxPayloadBytes) + `"}`, &AcknowledgeMessageRequest{}, "more than"},
 		"too deep":                  {strings.Repeat(`{"Parameters":`, 20_000), &SendCommandPayload{}, "no JSON"},
