@@ -151,8 +151,8 @@ type TimeoutError struct {
 
 // Error says what still runs.
 func (e *TimeoutError) Error() string {
-	return fmt.Sprintf("not over after %s: %d of %d instances ended, %d still run, %d had not begun and were cancelled",
-		short(e.Timeout), len(e.Result.Instances)-len(e.Stopped)-len(e.Running), len(e.Result.Instances), len(e.Running), len(e.Stopped))
+	return fmt.Sprintf("%s was not over after %s: of %s, %d had ended, %d run on, %d had not begun and were cancelled",
+		commands(e.Result), short(e.Timeout), instances(len(e.Result.Instances)), len(e.Result.Instances)-len(e.Stopped)-len(e.Running), len(e.Running), len(e.Stopped))
 }
 
 // Unwrap gives StopErr.

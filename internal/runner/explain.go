@@ -40,16 +40,17 @@ func Explain(err error, opts ReportOptions) (title, detail string) {
 	case errors.As(err, &failed):
 		return failed.Result.failedTitle(), FailureReport(failed.Result, opts)
 	case errors.As(err, &timeout):
-		return timeout.title(), fit(opts, func(lines int) []string { return timeout.paragraphs(opts.Instances, lines) })
+		return timeout.title(), fit(opts, func(lines int) []string { return timeout.paragraphs(opts, lines) })
 	case errors.As(err, &cancelled):
-		return cancelled.title(), fit(opts, func(lines int) []string { return cancelled.paragraphs(opts.Instances, lines) })
+		return cancelled.title(), fit(opts, func(lines int) []string { return cancelled.paragraphs(opts, lines) })
 	case errors.As(err, &lost):
 		return lost.title(), fit(opts, func(lines int) []string {
 			parts := []string{fmt.Sprintf("%s: %v.", capital(commands(lost.Result)), lost.Err)}
 			if !lost.Over {
-				parts = append(parts, "It runs on. To stop it:"+lines4(lost.Result, "cancel"))
+				parts = append(parts, "It runs on. To stop it:"+commandLines(lost.Result, "cancel", open))
 			}
-			return append(append(parts, failures(lost.Result, opts.Instances, lines)...), readMore(lost.Result)...)
+			groups := grouped(lost.Result, opts.Lines)
+			return append(append(parts, failures(groups, opts.Instances, lines)...), readMore(lost.Result, groups)...)
 		})
 	}
 	return err.Error(), plain()
@@ -118,11 +119,11 @@ func (e *TimeoutError) title() string {
 		len(e.Running)+len(e.Stopped), instances(len(e.Result.Instances)), short(e.Timeout))
 }
 
-func (e *TimeoutError) paragraphs(most, lines int) []string {
+func (e *TimeoutError) paragraphs(opts ReportOptions, lines int) []string {
 	var parts []string
 	if n := len(e.Running); n > 0 {
 		parts = append(parts, fmt.Sprintf("Still running on %s, and left alone: %s\nTo stop it:%s",
-			instances(n), strings.Join(e.Running, ", "), lines4(e.Result, "cancel")))
+			instances(n), strings.Join(e.Running, ", "), commandLines(e.Result, "cancel", open)))
 	}
 	if n := len(e.Stopped); n > 0 {
 		parts = append(parts, fmt.Sprintf("Had not begun on %s, and was cancelled there: %s", instances(n), strings.Join(e.Stopped, ", ")))
@@ -141,9 +142,10 @@ func (e *TimeoutError) paragraphs(most, lines int) []string {
 			ended.Instances = append(ended.Instances, i)
 		}
 	}
-	parts = append(parts, failures(&ended, most, lines)...)
+	groups := grouped(&ended, opts.Lines)
+	parts = append(parts, failures(groups, opts.Instances, lines)...)
 	parts = append(parts, warnings(e.Result)...)
-	return append(parts, readMore(e.Result)...)
+	return append(parts, readMore(e.Result, groups)...)
 }
 
 func (e *CancelledError) title() string {
@@ -160,19 +162,20 @@ func (e *CancelledError) title() string {
 	return "Interrupted: the command was cancelled"
 }
 
-func (e *CancelledError) paragraphs(most, lines int) []string {
+func (e *CancelledError) paragraphs(opts ReportOptions, lines int) []string {
 	if e.Result == nil {
 		return nil
 	}
 	var parts []string
 	if e.CancelErr != nil {
-		parts = append(parts, fmt.Sprintf("%s. It may run on. To cancel it:%s", capital(e.CancelErr.Error()), lines4(e.Result, "cancel")))
+		parts = append(parts, fmt.Sprintf("%s. It may run on. To cancel it:%s", capital(e.CancelErr.Error()), commandLines(e.Result, "cancel", open)))
 	}
 	if len(e.Running) > 0 && e.CancelErr == nil {
 		parts = append(parts, "Not ended yet: "+strings.Join(e.Running, ", "))
 	}
-	parts = append(parts, failures(e.Result, most, lines)...)
-	return append(parts, readMore(e.Result)...)
+	groups := grouped(e.Result, opts.Lines)
+	parts = append(parts, failures(groups, opts.Instances, lines)...)
+	return append(parts, readMore(e.Result, groups)...)
 }
 
 func (e *LostError) title() string {
@@ -182,17 +185,8 @@ func (e *LostError) title() string {
 	return "The command was sent, but it cannot be watched any more"
 }
 
-// lines4 is a command line for every command of the result that is not over,
-// each in a line of its own, indented.
-func lines4(res *Result, verb string) string {
-	s := ""
-	for _, c := range res.Commands {
-		if !c.State.Terminal() {
-			s += "\n    " + res.line(verb, c.ID)
-		}
-	}
-	return s
-}
+// open chooses the commands that are not over.
+func open(c Command) bool { return !c.State.Terminal() }
 
 // sentence ends a text with a full stop, unless it ends with a mark, or with a
 // command line that is to be pasted.

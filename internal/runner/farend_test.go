@@ -781,3 +781,11 @@ func hang(accepted bool) spoiler {
 		return true
 	}
 }
+
+// slowly answers after a while.
+func slowly(d time.Duration) spoiler {
+	return func(http.ResponseWriter, *http.Request, func(http.ResponseWriter)) bool {
+		time.Sleep(d)
+		return false
+	}
+}

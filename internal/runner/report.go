@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"ssmrun"
 )
@@ -39,10 +40,11 @@ func (o ReportOptions) withDefaults() ReportOptions {
 // output and command lines are indented, which keeps both from wrapping them.
 func FailureReport(res *Result, opts ReportOptions) string {
 	opts = opts.withDefaults()
+	groups := grouped(res, opts.Lines)
 	return fit(opts, func(lines int) []string {
-		parts := failures(res, opts.Instances, lines)
+		parts := failures(groups, opts.Instances, lines)
 		parts = append(parts, warnings(res)...)
-		return append(parts, readMore(res)...)
+		return append(parts, readMore(res, groups)...)
 	})
 }
 
@@ -72,41 +74,55 @@ func fit(opts ReportOptions, build func(lines int) []string) string {
 	return text + mark + footer
 }
 
-// group is failed instances that ended alike.
+// group is failed instances that ended alike, with the same output.
 type group struct {
 	outcome string
-	heading string // which stream is shown, and how much of it
-	output  []string
+	stream  *Stream // nil for nothing to show
+	name    string  // of the stream
+	lines   []string
+	total   int // lines that the stream has, as far as it is known
 	members []InstanceResult
 }
 
-// failures is one paragraph for every way in which instances failed, and one
-// for the rest.
-func failures(res *Result, most, lines int) []string {
+// grouped puts the failed instances that are over into groups, in the order of
+// the request. Those that run on are another paragraph's matter.
+func grouped(res *Result, most int) []*group {
 	var groups []*group
 	byKey := map[string]*group{}
 	for _, i := range res.Failed() {
 		if !i.State.Terminal() && i.Problem == "" {
-			continue // it runs on; that is another paragraph's matter
+			continue
 		}
 		g := &group{outcome: i.outcome()}
-		g.heading, g.output = tail(res, i, lines)
-		key := strings.Join(append([]string{g.outcome, g.heading}, g.output...), "\n")
+		g.stream, g.name = i.shown()
+		switch {
+		case g.stream != nil:
+			g.lines, g.total = last(firstOf(g.stream.Tail, g.stream.Head), most)
+		case i.Trace != "":
+			g.name = "The agent says"
+			g.lines, g.total = last(i.Trace, most)
+		}
+		key := strings.Join(append([]string{g.outcome, g.name}, g.lines...), "\n")
 		if byKey[key] == nil {
 			byKey[key] = g
 			groups = append(groups, g)
 		}
 		byKey[key].members = append(byKey[key].members, i)
 	}
+	return groups
+}
+
+// failures is one paragraph for each of the first groups, and one for the rest.
+func failures(groups []*group, most, lines int) []string {
 	var parts, rest []string
 	for n, g := range groups {
-		if n >= most {
-			for _, i := range g.members {
-				rest = append(rest, i.String())
-			}
+		if n < most {
+			parts = append(parts, g.text(lines))
 			continue
 		}
-		parts = append(parts, g.String())
+		for _, i := range g.members {
+			rest = append(rest, i.String())
+		}
 	}
 	if len(rest) > 0 {
 		parts = append(parts, fmt.Sprintf("And %s more:\n%s", instances(len(rest)), strings.Join(rest, "\n")))
@@ -114,27 +130,43 @@ func failures(res *Result, most, lines int) []string {
 	return parts
 }
 
-func (g *group) String() string {
+// text is the paragraph of a group, with at most so many lines of output.
+func (g *group) text(most int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s", g.members[0].label(), g.outcome)
 	if n := len(g.members) - 1; n > 0 {
 		others := make([]string, n)
 		for i, m := range g.members[1:] {
-			others[i] = m.label()
+			others[i] = m.ID
 		}
 		alike := "The same on"
-		if len(g.output) > 0 {
+		if len(g.lines) > 0 {
 			alike = "The same, with the same output, on"
 		}
-		fmt.Fprintf(&b, "\n%s %s", alike, strings.Join(others, ", "))
+		fmt.Fprintf(&b, "\n%s %s: %s", alike, instances(n), strings.Join(others, ", "))
 	}
-	if g.heading != "" {
-		b.WriteString("\n" + g.heading)
+	lines := g.lines[max(0, len(g.lines)-most):]
+	if len(lines) == 0 {
+		return b.String()
 	}
-	for _, line := range g.output {
-		b.WriteString(strings.TrimRight("\n    "+line, " \t"))
+	b.WriteString("\n" + g.heading(len(lines)) + ":")
+	for _, line := range lines {
+		b.WriteString(strings.TrimRight("\n    "+printable(line), " \t"))
 	}
 	return b.String()
+}
+
+// heading says what is shown, and how much of it.
+func (g *group) heading(shown int) string {
+	switch {
+	case g.stream != nil && g.stream.Tail != "":
+		return fmt.Sprintf("%s, last %s, read from S3", g.name, count(shown, "line"))
+	case g.stream != nil && g.stream.Cut:
+		return fmt.Sprintf("%s, of which Run Command kept the first %d characters, last %s of these", g.name, utf8.RuneCountInString(g.stream.Head), count(shown, "line"))
+	case shown < g.total:
+		return fmt.Sprintf("%s, last %d of %d lines", g.name, shown, g.total)
+	}
+	return g.name
 }
 
 // agentLine is what agents put at the end of a failed script's stderr.
@@ -161,54 +193,16 @@ func (i *InstanceResult) shown() (s *Stream, name string) {
 	return nil, ""
 }
 
-// tail gives the last lines of what the report shows of an instance, and the
-// heading that says how much that is.
-func tail(res *Result, i InstanceResult, most int) (heading string, lines []string) {
-	s, name := i.shown()
-	if s == nil {
-		if i.Trace != "" {
-			return "The agent says:", last(i.Trace, most)
-		}
-		return "", nil
-	}
-	text, from := s.Head, ""
-	switch {
-	case s.Cut && s.Tail != "":
-		text, from = s.Tail, ", from S3"
-	case s.Cut && res.Output.Bucket != "":
-		from = fmt.Sprintf(", of the first %d characters that Run Command keeps", runes(s.Head))
-	case s.Cut:
-		from = fmt.Sprintf(", of the first %d characters that Run Command keeps; name an S3 bucket for the output to keep all of it", runes(s.Head))
-	}
-	lines = last(text, most)
-	total := len(last(text, len(text)+1))
-	switch {
-	case len(lines) == 0:
-		return "", nil
-	case len(lines) < total || from != "":
-		return fmt.Sprintf("%s, last %s%s:", name, count(len(lines), "line"), from), lines
-	}
-	return name + ":", lines
-}
-
-// last gives the last lines of a text that are not empty at its ends.
-func last(text string, most int) []string {
+// last gives the last lines of a text, and how many it has; empty lines at its
+// ends are none.
+func last(text string, most int) (lines []string, total int) {
 	text = strings.Trim(text, "\r\n")
-	if text == "" || most == 0 {
-		return nil
+	if text == "" {
+		return nil, 0
 	}
-	lines := strings.Split(text, "\n")
-	if len(lines) > most {
-		lines = lines[len(lines)-most:]
-	}
-	out := make([]string, len(lines))
-	for i, l := range lines {
-		out[i] = printable(l)
-	}
-	return out
+	lines = strings.Split(text, "\n")
+	return lines[max(0, len(lines)-most):], len(lines)
 }
-
-func runes(s string) int { return len([]rune(s)) }
 
 func count(n int, what string) string {
 	if n == 1 {
@@ -225,24 +219,37 @@ func warnings(res *Result) []string {
 	return parts
 }
 
-// readMore says where all of the output is.
-func readMore(res *Result) []string {
+// readMore says where all of the output is, or how it could be kept.
+func readMore(res *Result, groups []*group) []string {
 	if len(res.Commands) == 0 {
 		return nil
 	}
-	s := "To see everything:"
-	for _, c := range res.Commands {
-		s += "\n    " + res.line("show", c.ID)
-	}
-	parts := []string{s}
+	parts := []string{"To see everything:" + commandLines(res, "show", func(Command) bool { return true })}
 	if where := trimmedOutput(res.Output); where != "" {
-		s := "The whole output is in S3:"
+		s := "The output in full, in S3:"
 		for _, c := range res.Commands {
 			s += "\n    " + where + "/" + c.ID + "/"
 		}
-		parts = append(parts, s)
+		return append(parts, s)
+	}
+	for _, g := range groups {
+		if g.stream != nil && g.stream.Cut {
+			return append(parts, "Run Command keeps only the beginning of long output. To keep all of it, name an S3 bucket for it.")
+		}
 	}
 	return parts
+}
+
+// commandLines is a command line for each of the chosen commands of the result,
+// each in a line of its own, indented.
+func commandLines(res *Result, verb string, chosen func(Command) bool) string {
+	s := ""
+	for _, c := range res.Commands {
+		if chosen(c) {
+			s += "\n    " + res.line(verb, c.ID)
+		}
+	}
+	return s
 }
 
 // summary is a failed run in one line.

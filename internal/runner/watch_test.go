@@ -303,7 +303,9 @@ func TestNeverASilentNoOp(t *testing.T) {
 			f.plans[id(2)] = plan{end: time.Second, state: ssmrun.State{Status: ssmrun.Failed, Details: "Invalid Platform"}}
 		}, []string{id(2)}, "InvalidPlatform, the document is not for its platform"},
 		{"no invocation", func(f *farEnd) { f.plans[id(3)] = plan{end: time.Second, hidden: true} }, []string{id(3)}, "nothing ran"},
-		{"nothing found", func(f *farEnd) { f.force = &ssmrun.State{Status: ssmrun.Success, Details: ssmrun.DetailsNoInstancesInTag} }, ids(3), "Success/NoInstancesInTag"},
+		{"nothing found", func(f *farEnd) {
+			f.force = &ssmrun.State{Status: ssmrun.Success, Details: ssmrun.DetailsNoInstancesInTag}
+		}, ids(3), "Success/NoInstancesInTag"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
