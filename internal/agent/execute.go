@@ -35,25 +35,23 @@ const codeCancelledRest = 1
 func (a *Agent) execute(c *command) {
 	defer c.cancel(nil)
 	folder := a.commandFolder(c.entry.Key())
-	defer func() {
-		if err := os.RemoveAll(folder); err != nil {
-			a.log.Error("remove folder of command", "command", c.id, "error", err)
-		}
-	}()
 	list := groups(c.doc)
 	results := make(map[string]wire.PluginStatus, len(list))
 	exited := false
+	var last group
 	for i, g := range list {
 		r, exit := a.step(c, g, folder, exited)
 		exited = exited || exit
 		results[g.name()] = r
-		if i == len(list)-1 {
-			a.finish(c, results, "", g, len(list))
-			return
+		if last = g; i < len(list)-1 {
+			a.report(c, g, r)
 		}
-		a.report(c, g, r)
 	}
-	a.finish(c, results, "", nil, 0) // a document of no steps
+	// Before the end is told: then nothing of the command is left on the host.
+	if err := os.RemoveAll(folder); err != nil {
+		a.log.Error("remove folder of command", "command", c.id, "error", err)
+	}
+	a.finish(c, results, "", last, len(list))
 }
 
 // report tells the result of one step of several.

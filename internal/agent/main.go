@@ -51,6 +51,11 @@ func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wri
 		fmt.Fprintf(stderr, "ssmrun-agent: %v\n", err)
 		return ExitUsage
 	}
+	return run(ctx, cfg, stderr)
+}
+
+// run runs an agent until a signal and gives the exit code.
+func run(ctx context.Context, cfg Config, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// A second signal ends the program at once.

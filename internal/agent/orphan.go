@@ -15,26 +15,35 @@ var errOrphaned = errors.New("the service is gone, and no other has taken its pl
 func (a *Agent) watchService(ctx context.Context, end context.CancelCauseFunc) {
 	tick := time.NewTicker(a.cfg.orphanPoll)
 	defer tick.Stop()
-	var lonely time.Time // since when; zero: not
+	w := loneliness{grace: a.cfg.OrphanGrace}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if a.busy() || a.serviceThere() {
-			lonely = time.Time{}
-			continue
-		}
-		now := a.cfg.Now()
-		if lonely.IsZero() {
-			lonely = now
-		}
-		if now.Sub(lonely) >= a.cfg.OrphanGrace {
+		if w.over(a.cfg.Now(), !a.busy() && !a.serviceThere()) {
 			end(errOrphaned)
 			return
 		}
 	}
+}
+
+// loneliness measures for how long nothing has run and no service been there.
+type loneliness struct {
+	grace time.Duration
+	since time.Time // zero: not lonely
+}
+
+// over tells whether the grace has passed at now.
+func (l *loneliness) over(now time.Time, lonely bool) bool {
+	switch {
+	case !lonely:
+		l.since = time.Time{}
+	case l.since.IsZero() || now.Before(l.since): // the clock was set back
+		l.since = now
+	}
+	return lonely && now.Sub(l.since) >= l.grace
 }
 
 // busy tells whether a command runs. What is queued while nothing runs waits

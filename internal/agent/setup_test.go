@@ -23,13 +23,26 @@ import (
 )
 
 // asAgent makes the test binary an agent: a real process that can be killed.
-const asAgent = "SSMRUN_TEST_AS_AGENT"
+// With the value noCgroup it holds process trees by supervisors.
+const (
+	asAgent  = "SSMRUN_TEST_AS_AGENT"
+	noCgroup = "no-cgroup"
+)
 
 func TestMain(m *testing.M) {
 	if executor.IsSupervisor(os.Args) {
 		os.Exit(executor.SuperviseMain(os.Args))
 	}
-	if os.Getenv(asAgent) != "" {
+	switch os.Getenv(asAgent) {
+	case "":
+	case noCgroup:
+		cfg, err := parseFlags(os.Args[1:], os.Stdout, os.Stderr)
+		if err != nil {
+			panic(err)
+		}
+		cfg.Executor.NoCgroup = true
+		os.Exit(run(context.Background(), cfg, os.Stderr))
+	default:
 		os.Exit(Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
@@ -114,13 +127,13 @@ type process struct {
 }
 
 // spawn runs an agent as a process and waits until it is connected.
-func (b *bench) spawn(args ...string) *process {
+func (b *bench) spawn(mode string, args ...string) *process {
 	b.t.Helper()
 	n := len(b.srv.Events())
 	self, err := os.Executable()
 	must(b.t, err)
 	p := &process{cmd: exec.Command(self, append([]string{"--state", b.dir, "--endpoint", b.srv.URL(), "--s3-endpoint", b.srv.URL(), "--local"}, args...)...), log: new(strings.Builder)}
-	p.cmd.Env = []string{asAgent + "=1", "SECRET_OF_THE_AGENT=x"}
+	p.cmd.Env = []string{asAgent + "=" + mode, "SECRET_OF_THE_AGENT=x"}
 	p.cmd.Stderr = p.log
 	must(b.t, p.cmd.Start())
 	b.t.Cleanup(func() {
