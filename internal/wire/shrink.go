@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"ssmrun"
@@ -125,9 +124,9 @@ func waterLevel(costs []int, budget int) int {
 }
 
 // cutToCost keeps the head of s and the mark of a cut stream in at most limit
-// bytes on the wire; nothing where not even the mark fits.
+// bytes on the wire; nothing where not even the mark fits. A mark that s ends in
+// is always cut off whole: what stays is shorter by at least the new one.
 func cutToCost(s string, limit int) string {
-	s = strings.TrimSuffix(s, ssmrun.MarkStream)
 	limit -= len(ssmrun.MarkStream)
 	if limit < 0 {
 		return ""

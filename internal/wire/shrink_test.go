@@ -128,15 +128,30 @@ func TestFitReplyCutsTheTrace(t *testing.T) {
 	}
 }
 
+// A stream that the agent cut already bears the mark; the next cut, wherever it
+// falls, leaves one whole mark and no piece of the first.
 func TestFitReplyDoesNotMarkTwice(t *testing.T) {
 	t.Parallel()
-	cut := strings.Repeat("\x00", 20_000) + ssmrun.MarkStream
-	got, err := FitReply(testJob, TopicSendCommand, oneStep(cut, cut))
-	if err != nil {
-		t.Fatal(err)
+	cuts := 0
+	for n := 7_200; n < 7_320; n++ {
+		cut := strings.Repeat("\x00", n) + ssmrun.MarkStream
+		got, err := FitReply(testJob, TopicSendCommand, oneStep(cut, cut))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := got.RuntimeStatus["runShellScript"]
+		for _, s := range []string{p.StandardOutput, p.StandardError} {
+			head, marked := strings.CutSuffix(s, ssmrun.MarkStream)
+			if !marked || strings.Trim(head, "\x00") != "" {
+				t.Fatalf("%d NULs: ends in %q", n, s[len(s)-60:])
+			}
+			if s != cut {
+				cuts++
+			}
+		}
 	}
-	if n := strings.Count(got.RuntimeStatus["runShellScript"].StandardOutput, ssmrun.MarkStream); n != 1 {
-		t.Errorf("%d marks", n)
+	if cuts == 0 || cuts == 240 {
+		t.Errorf("%d of 240 cut: the border of the limit was not crossed", cuts)
 	}
 }
 
