@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -189,9 +188,4 @@ func (a *Agent) info() agentlink.Info {
 		AgentName: Name, AgentVersion: a.cfg.Version, ComputerName: p.ComputerName, IPAddress: p.IPAddress,
 		PlatformType: p.Type, PlatformName: p.Name, PlatformVersion: p.Version,
 	}
-}
-
-// commandFolder is where a running command keeps scripts and outputs.
-func (a *Agent) commandFolder(key string) string {
-	return filepath.Join(a.folder.Orchestration(), key)
 }

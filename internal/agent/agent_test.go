@@ -45,7 +45,7 @@ func TestRunShellScript(t *testing.T) {
 		"one", work,
 		"AWS_SSM_INSTANCE_ID=" + b.srv.InstanceID, "AWS_SSM_PLATFORM_NAME=Test GNU/Linux", "AWS_SSM_PLATFORM_VERSION=1",
 		"AWS_SSM_REGION_NAME=us-east-1", "HOME=/home/nobody", "PATH=/usr/bin:/bin", "SSM_COMMAND_ID=" + p.CommandID,
-		filepath.Join(b.dir, "orchestration", p.CommandID, "0", "_script.sh"),
+		filepath.Join(b.dir, "orchestration", p.CommandID+".0", "_script.sh"),
 	}
 	if d := cmp.Diff(want, lines); d != "" {
 		t.Errorf("stdout (-want +got):\n%s", d)
@@ -67,8 +67,8 @@ func TestRunShellScript(t *testing.T) {
 		t.Errorf("order of messages (-want +got):\n%s", d)
 	}
 	// Nothing is left: neither folder nor script.
-	if _, err := os.Stat(filepath.Join(b.dir, "orchestration", p.CommandID)); !os.IsNotExist(err) {
-		t.Errorf("the command's folder is still there: %v", err)
+	if left, err := os.ReadDir(filepath.Join(b.dir, "orchestration")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
 	}
 }
 

@@ -34,22 +34,17 @@ const codeCancelledRest = 1
 // execute runs a command to its end and reports.
 func (a *Agent) execute(c *command) {
 	defer c.cancel(nil)
-	folder := a.commandFolder(c.entry.Key())
 	list := groups(c.doc)
 	results := make(map[string]wire.PluginStatus, len(list))
 	exited := false
 	var last group
 	for i, g := range list {
-		r, exit := a.step(c, g, folder, exited)
+		r, exit := a.step(c, g, exited)
 		exited = exited || exit
 		results[g.name()] = r
 		if last = g; i < len(list)-1 {
 			a.report(c, g, r)
 		}
-	}
-	// Before the end is told: then nothing of the command is left on the host.
-	if err := os.RemoveAll(folder); err != nil {
-		a.log.Error("remove folder of command", "command", c.id, "error", err)
 	}
 	a.finish(c, results, "", last, len(list))
 }
@@ -123,7 +118,7 @@ func (a *Agent) finishAll(c *command, status string, code int, note string) {
 
 // step runs one step, or says why not. exit tells that the steps after it are
 // skipped, exited that an earlier one said so.
-func (a *Agent) step(c *command, g group, folder string, exited bool) (r wire.PluginStatus, exit bool) {
+func (a *Agent) step(c *command, g group, exited bool) (r wire.PluginStatus, exit bool) {
 	switch cause := context.Cause(c.ctx); {
 	case errors.Is(cause, plugin.ErrCancelled):
 		return notRun(g, wire.StatusCancelled, codeCancelledRest, noteCancelled), false
@@ -147,13 +142,13 @@ func (a *Agent) step(c *command, g group, folder string, exited bool) (r wire.Pl
 		return notRun(g, wire.StatusSkipped, 0, "skipped: the step's precondition is not met on this instance (platform "+a.cfg.Platform.Type+")"), false
 	}
 	started := a.cfg.Now()
-	out := a.newStreams(c, g, folder)
-	result := a.runPlugin(c, g[0], folder, out)
+	out := a.newStreams(c, g)
+	result := a.runPlugin(c, g[0], out)
 	for _, s := range g[1:] {
 		if context.Cause(c.ctx) != nil {
 			break
 		}
-		result = worse(result, a.runPlugin(c, s, folder, out))
+		result = worse(result, a.runPlugin(c, s, out))
 	}
 	result, exit = flow.after(result)
 	r = out.finish(c, g, result)
@@ -163,7 +158,7 @@ func (a *Agent) step(c *command, g group, folder string, exited bool) (r wire.Pl
 }
 
 // runPlugin runs the plugin of a step.
-func (a *Agent) runPlugin(c *command, s document.Step, folder string, out *streams) plugin.Result {
+func (a *Agent) runPlugin(c *command, s document.Step, out *streams) plugin.Result {
 	p, ok := a.plugins[s.Action]
 	if !ok {
 		return plugin.Fail(fmt.Sprintf("the plugin %s is not one that this agent runs: it runs %s", s.Action, strings.Join(a.actions(), ", ")))
@@ -175,10 +170,11 @@ func (a *Agent) runPlugin(c *command, s document.Step, folder string, out *strea
 	if stored := document.StoredParameters(inputs); len(stored) > 0 {
 		return plugin.Fail(fmt.Sprintf("the step was not run: it uses {{%s}}, and this agent does not fetch stored parameters", strings.Join(stored, "}}, {{")))
 	}
-	own := filepath.Join(folder, strconv.Itoa(s.Index))
-	if err := os.MkdirAll(own, 0o700); err != nil {
+	own := a.stepFolder(c, s, "")
+	if err := os.Mkdir(own, 0o700); err != nil {
 		return plugin.Fail(fmt.Sprintf("the step was not run: the agent cannot make a folder for it: %v", innermost(err)))
 	}
+	defer a.removeFolder(own)
 	return p.Run(c.ctx, plugin.Input{
 		CommandID: c.id, InstanceID: a.identity.InstanceID, Name: s.Name, Action: s.Action, Inputs: inputs,
 		Folder: own, WorkDir: a.cfg.WorkDir, Env: a.environment(c), Stdout: out.stdout, Stderr: out.stderr,
@@ -202,6 +198,18 @@ func (a *Agent) runPlugin(c *command, s document.Step, folder string, out *strea
 			}
 		},
 	})
+}
+
+// stepFolder is where a step keeps its script, or for another use its output:
+// one folder below the common one, since each costs a little to make.
+func (a *Agent) stepFolder(c *command, s document.Step, use string) string {
+	return filepath.Join(a.folder.Orchestration(), c.entry.Key()+"."+strconv.Itoa(s.Index)+use)
+}
+
+func (a *Agent) removeFolder(path string) {
+	if err := os.RemoveAll(path); err != nil {
+		a.log.Error("remove folder of step", "folder", path, "error", err)
+	}
 }
 
 func (a *Agent) actions() []string {

@@ -25,6 +25,9 @@ func (a *Agent) recover() error {
 	if err := os.RemoveAll(a.folder.Orchestration()); err != nil {
 		return fmt.Errorf("remove folders of earlier commands: %w", err)
 	}
+	if err := os.Mkdir(a.folder.Orchestration(), 0o700); err != nil {
+		return fmt.Errorf("make folder of commands: %w", err)
+	}
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"ssmrun"
@@ -19,18 +18,20 @@ import (
 type streams struct {
 	a              *Agent
 	stdout, stderr *executor.Capture
+	folder         string    // of the files; "" for none
 	files          [2]string // "" where nothing is uploaded
 	notes          []string
 }
 
-func (a *Agent) newStreams(c *command, g group, folder string) *streams {
+func (a *Agent) newStreams(c *command, g group) *streams {
 	// One character more than is reported shows that there is more.
 	s := &streams{a: a, stdout: executor.NewCapture(ssmrun.MaxStreamChars + 1), stderr: executor.NewCapture(ssmrun.MaxStreamChars + 1)}
 	if c.payload.OutputS3BucketName == "" {
 		return s
 	}
-	dir := filepath.Join(folder, "output"+strconv.Itoa(g[0].Index))
-	err := os.MkdirAll(dir, 0o700)
+	dir := a.stepFolder(c, g[0], ".output")
+	s.folder = dir
+	err := os.Mkdir(dir, 0o700)
 	for i, capture := range []*executor.Capture{s.stdout, s.stderr} {
 		path := filepath.Join(dir, streamNames[i])
 		if err == nil {
@@ -54,6 +55,7 @@ func (s *streams) finish(c *command, g group, r plugin.Result) wire.PluginStatus
 	stderr := string(s.stderr.Head())
 	if c.payload.OutputS3BucketName != "" {
 		s.upload(c, g, r.Note, &p)
+		s.a.removeFolder(s.folder)
 	}
 	notes := s.notes
 	if r.Note != "" {

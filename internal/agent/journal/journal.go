@@ -48,6 +48,8 @@ type Journal struct {
 
 	mu      sync.Mutex
 	entries map[string]*Entry // by key
+	spare   *os.File          // an empty file whose name is durable; nil for none
+	spares  int               // how many were made
 }
 
 // Open reads the folder, which it makes where it is missing. A file that cannot
@@ -81,6 +83,12 @@ func Open(dir string, opts Options) (*Journal, error) {
 		if f.IsDir() {
 			continue
 		}
+		if strings.HasPrefix(f.Name(), sparePrefix) {
+			if err := j.adopt(f.Name()); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		key, ok := strings.CutSuffix(f.Name(), suffix)
 		if !ok || !safeKey.MatchString(key) {
 			// A leftover of a rewrite that a crash cut short.
@@ -93,12 +101,16 @@ func Open(dir string, opts Options) (*Journal, error) {
 			return nil, err
 		}
 	}
+	if err := j.makeSpare(); err != nil {
+		return nil, err
+	}
 	return j, nil
 }
 
 const (
-	suffix    = ".jsonl"
-	tmpSuffix = ".tmp"
+	suffix      = ".jsonl"
+	tmpSuffix   = ".tmp"
+	sparePrefix = "spare-"
 )
 
 var safeKey = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,63}$`)
@@ -150,22 +162,75 @@ func (j *Journal) Accept(commandID, jobID, payload string) (*Entry, error) {
 	}
 	now := j.opts.Now()
 	e := &Entry{j: j, key: key, jobID: jobID, payload: payload, accepted: now, last: now}
-	f, err := os.OpenFile(e.path(), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("create journal of command: %w", err)
+	if j.spare == nil {
+		if err := j.makeSpare(); err != nil {
+			return nil, err
+		}
 	}
-	e.f = f
-	err = e.write(line{Kind: kindAccept, At: now, JobID: jobID, Payload: payload})
+	spare := j.spare.Name()
+	e.f, j.spare = j.spare, nil
+	err := e.write(line{Kind: kindAccept, At: now, Key: key, JobID: jobID, Payload: payload})
+	// Some systems rename no file that is open; the next event opens it again.
+	if cerr := e.closeFile(); err == nil {
+		err = cerr
+	}
 	if err == nil {
-		err = syncDir(j.dir)
+		if err = os.Rename(spare, e.path()); err != nil {
+			err = fmt.Errorf("name journal of command: %w", err)
+		}
 	}
 	if err != nil {
-		f.Close()
-		_ = os.Remove(e.path())
+		_ = os.Remove(spare)
 		return nil, err
 	}
 	j.entries[key] = e
 	return e, nil
+}
+
+// makeSpare makes the file for the next command, durably. j.mu is held, or
+// nobody else has j.
+func (j *Journal) makeSpare() error {
+	for {
+		j.spares++
+		f, err := os.OpenFile(filepath.Join(j.dir, fmt.Sprintf("%s%d", sparePrefix, j.spares)), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err == nil {
+			if err = syncDir(j.dir); err == nil {
+				j.spare = f
+				return nil
+			}
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+		return fmt.Errorf("create journal of next command: %w", err)
+	}
+}
+
+// adopt gives a spare file that was taken, but whose renaming a crash undid, its
+// command's name, and removes one that was not taken.
+func (j *Journal) adopt(name string) error {
+	path := filepath.Join(j.dir, name)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read journal: %w", err)
+	}
+	lines, err := decode(data)
+	if len(lines) == 0 || lines[0].Key == "" || !safeKey.MatchString(lines[0].Key) {
+		if len(data) > 0 {
+			j.opts.Logger.Info("journal: a command was not yet accepted; forgotten", "file", name, "error", err)
+		}
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("remove unused journal: %w", err)
+		}
+		return nil
+	}
+	key := lines[0].Key
+	if err := os.Rename(path, filepath.Join(j.dir, key+suffix)); err != nil {
+		return fmt.Errorf("name journal of command: %w", err)
+	}
+	return j.load(key)
 }
 
 // load reads one file into an entry.
@@ -213,7 +278,7 @@ func (j *Journal) setAside(e *Entry, lines []line) error {
 	j.opts.Logger.Error("journal: a command's file is damaged; a copy was set aside and the command will not be run again",
 		"command", e.key, "copy", aside, "error", e.err)
 	if len(lines) == 0 {
-		lines = []line{{Kind: kindAccept, At: j.opts.Now()}}
+		lines = []line{{Kind: kindAccept, At: j.opts.Now(), Key: e.key}}
 		e.apply(lines[0])
 	}
 	if e.final == 0 {
@@ -245,6 +310,12 @@ func (j *Journal) Unacknowledged() ([]Reply, error) {
 // Close closes the files that are open. The journal must not be used after it.
 func (j *Journal) Close() error {
 	var errs []error
+	j.mu.Lock()
+	if j.spare != nil {
+		errs = append(errs, j.spare.Close(), os.Remove(j.spare.Name()))
+		j.spare = nil
+	}
+	j.mu.Unlock()
 	for _, e := range j.Entries() {
 		e.mu.Lock()
 		errs = append(errs, e.closeFile())

@@ -244,6 +244,40 @@ func TestTornAndDamaged(t *testing.T) {
 	}
 }
 
+// TestUndoneRename: after a power cut a command may stand under the name that its
+// file had before.
+func TestUndoneRename(t *testing.T) {
+	t.Parallel()
+	dir, _, open := setup(t)
+	j := open()
+	accept(t, j, cmdID)
+	must(t, j.Close())
+	must(t, os.Rename(filepath.Join(dir, cmdID+suffix), filepath.Join(dir, sparePrefix+"7")))
+	must(t, os.WriteFile(filepath.Join(dir, sparePrefix+"8"), nil, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, sparePrefix+"9"), []byte("12345678 {"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, sparePrefix+"1"), []byte("noise\n"), 0o600))
+	for range 2 {
+		j = open()
+		e, ok := j.Lookup(cmdID)
+		if !ok || e.Payload() == "" || len(j.Entries()) != 1 {
+			t.Fatalf("after the crash: %v, %d commands", ok, len(j.Entries()))
+		}
+		must(t, e.Begin(0, "s", "p", nil))
+		must(t, j.Close())
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	must(t, err)
+	if len(names) != 1 || filepath.Base(names[0]) != cmdID+suffix {
+		t.Errorf("files: %v", names)
+	}
+	// The next ones still find names.
+	j = open()
+	for i := range 3 {
+		accept(t, j, fmt.Sprint("c", i))
+	}
+	must(t, j.Tidy())
+}
+
 func TestKey(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"../../etc/passwd", "", strings.Repeat("a", 300), "a/b", "a\x00b", "."} {

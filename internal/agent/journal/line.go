@@ -27,6 +27,7 @@ const (
 type line struct {
 	Kind    kind            `json:"kind"`
 	At      time.Time       `json:"at,omitzero"`
+	Key     string          `json:"key,omitempty"`
 	JobID   string          `json:"job,omitempty"`
 	Payload string          `json:"payload,omitempty"`
 	Step    int             `json:"step,omitempty"`

@@ -11,10 +11,16 @@ import (
 // acknowledged keeps only what answers a redelivery (its job id and final
 // reply; the parameters are gone from the disk), and is removed once it is old
 // enough. Where the folder is beyond its size, the oldest final replies go
-// too, but never the memory that the command ran. Errors of single files are
-// joined; the rest is tidied all the same.
+// too, but never the memory that the command ran. It also makes ready for the
+// next command. Errors of single files are joined; the rest is tidied all the
+// same.
 func (j *Journal) Tidy() error {
 	var errs []error
+	j.mu.Lock()
+	if j.spare == nil {
+		errs = append(errs, j.makeSpare())
+	}
+	j.mu.Unlock()
 	now := j.opts.Now()
 	var total int64
 	var kept []*Entry

@@ -10,7 +10,7 @@
 //	agent.json          the process that works on this folder: see Process
 //	lock                held by that process for as long as it lives
 //	journal/            package journal: commands and replies
-//	orchestration/ID/   scripts and outputs of the commands that run now
+//	orchestration/      scripts and outputs of the steps that run now
 package state
 
 import (
@@ -75,7 +75,7 @@ func (f *Folder) Dir() string { return f.dir }
 // Journal is the path of the journal's folder.
 func (f *Folder) Journal() string { return filepath.Join(f.dir, "journal") }
 
-// Orchestration is the path under which each running command has a folder.
+// Orchestration is the path under which each running step has a folder.
 func (f *Folder) Orchestration() string { return filepath.Join(f.dir, "orchestration") }
 
 // Registration is the path of registration.json.
