@@ -50,6 +50,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &request{w: w, r: r}
 	q.record = auditRecord{Time: f.cfg.Now(), RequestID: uuid.NewString(), Source: source(r)}
 	w.Header().Set(awsapi.HeaderRequestID, q.record.RequestID)
+	// SDKs correct their clock by this header: it has to be of the clock that
+	// signatures are checked with.
+	w.Header().Set("Date", q.record.Time.UTC().Format(http.TimeFormat))
 	target := r.Header.Get("X-Amz-Target")
 	if id, ok := wire.ParseControlChannelPath(r.URL.Path); ok {
 		f.controlChannel(q, id)
