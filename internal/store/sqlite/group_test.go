@@ -267,6 +267,38 @@ func TestCancelledWhileWaiting(t *testing.T) {
 	})
 }
 
+// lateContext ends between Update's look at it and Update's wait.
+type lateContext struct {
+	context.Context
+	looks int
+}
+
+func (c *lateContext) Err() error {
+	if c.looks++; c.looks == 1 {
+		return nil
+	}
+	return c.Context.Err()
+}
+
+func TestCancelledBeforeItsTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := testDB(t)
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		for range 100 { // by chance the writer takes it or the context ends it
+			synctest.Wait() // the writer is free
+			err := db.Update(&lateContext{Context: ended}, func(store.Tx) error {
+				t.Error("fn ran after its context had ended")
+				return nil
+			})
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("Update = %v", err)
+			}
+		}
+	})
+}
+
 func TestPragmas(t *testing.T) {
 	t.Parallel()
 	db := testDB(t)

@@ -183,6 +183,9 @@ func walkCommands(tx store.Tx, scope ssmrun.Scope, q store.CommandQuery, limit i
 		if len(part) > limit || next != "" && len(part) != limit {
 			return nil, fmt.Errorf("a page of %d rows for limit %d, next %q", len(part), limit, next)
 		}
+		if next != "" && next == p.Token {
+			return nil, fmt.Errorf("the page after token %q is itself", next)
+		}
 		all = append(all, part...)
 		if p.Token = next; next == "" {
 			return all, nil

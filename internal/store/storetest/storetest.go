@@ -83,6 +83,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Transactions/ContextWhileWaiting", testContextWhileWaiting},
 		{"Close", testClose},
 		{"Close/Waits", testCloseWaits},
+		{"Close/Race", testCloseRace},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -528,3 +528,40 @@ func testCloseWaits(t *testing.T, b *bundle) {
 		}
 	}
 }
+
+// testCloseRace closes while Updates and Views come from everywhere: each is
+// done or refused, none waits for ever, and what was done is there.
+func testCloseRace(t *testing.T, b *bundle) {
+	var wg sync.WaitGroup
+	running := make(chan struct{}, 64)
+	for g := range 32 {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				if b.Update(b.ctx, func(tx store.Tx) error { return insert(tx, newCommand(commandID(10_000*g+n), at(0))) }) != nil {
+					return
+				}
+				running <- struct{}{}
+			}
+		})
+		wg.Go(func() {
+			for b.View(b.ctx, func(tx store.Tx) error {
+				_, err := walkCommands(tx, home, store.CommandQuery{CommandID: commandID(0)}, 1)
+				return err
+			}) == nil {
+				runtime.Gosched()
+			}
+		})
+	}
+	for range 100 {
+		<-running
+	}
+	go func() { // let go of those that have more to tell
+		for range running {
+		}
+	}()
+	if err := b.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	wg.Wait()
+	close(running)
+}
