@@ -60,7 +60,8 @@ func (a *Agent) handleCommand(job wire.AgentJob, ack func(code, message string))
 		return
 	}
 	a.mu.Lock()
-	stopping, full := a.stopping, a.running+len(a.queue) >= a.cfg.Workers+a.cfg.Queue
+	stopping, waiting := a.stopping, a.running+len(a.queue) >= a.cfg.Workers
+	full := a.running+len(a.queue) >= a.cfg.Workers+a.cfg.Queue
 	a.mu.Unlock()
 	switch {
 	case stopping:
@@ -75,7 +76,7 @@ func (a *Agent) handleCommand(job wire.AgentJob, ack func(code, message string))
 		a.refuse(job, ack, err.Error())
 		return
 	}
-	c.entry, err = a.journal.Accept(commandID, job.JobID, job.Content)
+	c.entry, err = a.journal.Accept(commandID, job.JobID, job.Content, waiting)
 	if err != nil {
 		// Without a journal the command could run twice. Better not at all.
 		a.log.Error("refused a command", "command", commandID, "error", err)

@@ -180,7 +180,7 @@ func (b *bench) interrupted(h executor.Handle, cancelled bool) (commandID string
 	j, err := journal.Open(filepath.Join(b.dir, "journal"), journal.Options{})
 	must(b.t, err)
 	defer j.Close()
-	e, err := j.Accept(p.CommandID, b.srv.JobID(p.CommandID), string(content))
+	e, err := j.Accept(p.CommandID, b.srv.JobID(p.CommandID), string(content), true)
 	must(b.t, err)
 	handle, err := json.Marshal(h)
 	must(b.t, err)

@@ -5,7 +5,7 @@
 //
 // One file per command, named by the command's id, grows by one line per event
 // and is synced before the event is acted on: accepted (before the service is
-// told so), step begins (before the script starts, with the process tree that
+// told so; where the command begins at once, together with that), step begins (before the script starts, with the process tree that
 // will run it, so that a restarted agent can end it), replies (before they are
 // sent), cancelled, acknowledged. A line is eight hexadecimal digits of CRC-32,
 // a space and a JSON object.

@@ -150,10 +150,12 @@ func (j *Journal) Entries() []*Entry {
 	return list
 }
 
-// Accept remembers a command before the service is told that it was taken. It
-// is durable when Accept returns. payload is what is needed to run it after a
-// restart. ErrKnown, with the entry, where the command was taken before.
-func (j *Journal) Accept(commandID, jobID, payload string) (*Entry, error) {
+// Accept remembers a command before the service is told that it was taken.
+// payload is what is needed to run it after a restart. The agent's end does not
+// lose it; a power cut does not either once Accept returns, where sync is true,
+// or once Begin does: a command that begins at once need not wait for two syncs.
+// ErrKnown, with the entry, where the command was taken before.
+func (j *Journal) Accept(commandID, jobID, payload string, sync bool) (*Entry, error) {
 	key := Key(commandID)
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -169,7 +171,15 @@ func (j *Journal) Accept(commandID, jobID, payload string) (*Entry, error) {
 	}
 	spare := j.spare.Name()
 	e.f, j.spare = j.spare, nil
-	err := e.write(line{Kind: kindAccept, At: now, Key: key, JobID: jobID, Payload: payload})
+	b, err := line{Kind: kindAccept, At: now, Key: key, JobID: jobID, Payload: payload}.encode()
+	if err == nil {
+		err = e.append(b)
+	}
+	if err == nil && sync {
+		if err = e.f.Sync(); err != nil {
+			err = fmt.Errorf("sync journal of command %s: %w", key, err)
+		}
+	}
 	// Some systems rename no file that is open; the next event opens it again.
 	if cerr := e.closeFile(); err == nil {
 		err = cerr

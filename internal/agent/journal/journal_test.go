@@ -44,7 +44,7 @@ func must(t *testing.T, err error) {
 
 func accept(t *testing.T, j *Journal, id string) *Entry {
 	t.Helper()
-	e, err := j.Accept(id, "aws.ssm."+id+".i-1", `{"Parameters":{"commands":["secret"]}}`)
+	e, err := j.Accept(id, "aws.ssm."+id+".i-1", `{"Parameters":{"commands":["secret"]}}`, true)
 	must(t, err)
 	return e
 }
@@ -62,7 +62,7 @@ func TestLifeOverRestarts(t *testing.T) {
 	if !ok || e.JobID() != "aws.ssm."+cmdID+".i-1" || !strings.Contains(e.Payload(), "secret") {
 		t.Fatalf("after a restart: %v %+v", ok, e)
 	}
-	if _, err := j.Accept(cmdID, "x", "y"); !errors.Is(err, ErrKnown) {
+	if _, err := j.Accept(cmdID, "x", "y", false); !errors.Is(err, ErrKnown) {
 		t.Fatalf("second Accept: %v, want ErrKnown", err)
 	}
 	must(t, e.Begin(0, "one", "aws:runShellScript", json.RawMessage(`{"cgroup":"a"}`)))

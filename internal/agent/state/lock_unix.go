@@ -9,8 +9,8 @@ import (
 )
 
 // lockFile takes the lock or answers ErrLocked at once. The kernel gives it
-// free when the process ends, however it ends; children do not inherit it
-// because Go opens files close-on-exec.
+// free when the process ends, however it ends; children do not keep it because
+// Go opens files close-on-exec.
 func lockFile(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -18,3 +18,5 @@ func lockFile(f *os.File) error {
 	}
 	return err
 }
+
+func unlockFile(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

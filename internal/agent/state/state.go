@@ -49,7 +49,7 @@ func Open(dir string, now time.Time, version string) (*Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lock of state folder: %w", err)
 	}
-	if err := lockFile(lock); err != nil {
+	if err := acquire(lock); err != nil {
 		lock.Close()
 		if errors.Is(err, ErrLocked) {
 			if p, perr := ReadProcess(dir); perr == nil {
@@ -84,10 +84,26 @@ func (f *Folder) Registration() string { return filepath.Join(f.dir, "registrati
 // Close gives the folder free. agent.json stays: it then names a process that
 // is no more.
 func (f *Folder) Close() error {
-	if err := f.lock.Close(); err != nil {
+	// Not by Close alone: a child that is just being forked holds the file too.
+	if err := errors.Join(unlockFile(f.lock), f.lock.Close()); err != nil {
 		return fmt.Errorf("unlock state folder: %w", err)
 	}
 	return nil
+}
+
+// acquire takes the lock. It waits a little for one that is taken: where an
+// agent is killed while it starts a script, the script's process holds the
+// agent's lock until its own exec.
+func acquire(lock *os.File) error {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for tries := 0; ; tries++ {
+		err := lockFile(lock)
+		if !errors.Is(err, ErrLocked) || tries == 25 {
+			return err
+		}
+		<-again.C
+	}
 }
 
 // Read decodes a JSON file of a folder. fs.ErrNotExist is in the chain of the
