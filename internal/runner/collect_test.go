@@ -174,6 +174,28 @@ func TestOutputsThatMayNotBeLookedAt(t *testing.T) {
 	})
 }
 
+// Of a long output that nobody asked for, the list shows only stdout: whether
+// there is a stderr is not known, so a missing one is no loss.
+func TestStreamThatMayBeEmpty(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := bubbleEnd(t, id(1))
+		f.buckets["logs"] = "us-east-1"
+		f.plans[""] = plan{end: time.Second, out: strings.Repeat("x", 5000)}
+		f.objects["logs/00000001-0000-4000-8000-000000000001/"+id(1)+"/awsrunShellScript/0.awsrunShellScript/stdout"] = "x"
+		req := request(id(1))
+		req.OutputBucket = "logs"
+		res, _, err := runBubble(t, f, req)
+		if err != nil || len(res.Warnings) > 0 || res.Instances[0].Plugins[0].Stderr.Object != nil {
+			t.Errorf("%v, warnings %q", err, res.Warnings)
+		}
+		f.objects["logs/00000002-0000-4000-8000-000000000002/"+id(1)+"/awsrunShellScript/0.awsrunShellScript/stderr"] = "y"
+		if res, _, err = runBubble(t, f, req); err != nil || res.Instances[0].Plugins[0].Stderr.Object == nil {
+			t.Errorf("%v, a stderr that is there was not found", err)
+		}
+	})
+}
+
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ url, want string }{

@@ -39,12 +39,13 @@ type farEnd struct {
 	objects   map[string]string // "bucket/key" → content
 	region    string            // that S3 serves
 
-	revisions bool          // it speaks the long poll
-	listLag   time.Duration // until ListCommands shows a command
-	rowLag    time.Duration // by which the rows of invocations are late
-	pageLimit int           // 0: as asked
-	emptyPage bool          // an empty page comes before the others
-	foreign   int           // so many commands after the first are somebody else's
+	revisions      bool          // it speaks the long poll
+	revisionOnSend bool          // and gives the first revision with the answer to SendCommand
+	listLag        time.Duration // until ListCommands shows a command
+	rowLag         time.Duration // by which the rows of invocations are late
+	pageLimit      int           // 0: as asked
+	emptyPage      bool          // an empty page comes before the others
+	foreign        int           // so many commands after the first are somebody else's
 
 	faults   map[string][]spoiler
 	calls    []farCall
@@ -360,6 +361,9 @@ func (f *farEnd) send(w http.ResponseWriter, in map[string]any) {
 		c.in = map[string]any{"DocumentName": in["DocumentName"], "Comment": "of somebody else", "TimeoutSeconds": 600.0}
 	}
 	f.commands = append(f.commands, c)
+	if f.revisionOnSend {
+		w.Header().Set("X-Ssmrun-Revision", "1")
+	}
 	answer(w, map[string]any{"Command": f.row(c, true)})
 }
 

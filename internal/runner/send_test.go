@@ -211,6 +211,7 @@ func TestSendRefused(t *testing.T) {
 						f.net.refuse.Store(test.refuse)
 					}
 				}
+				before := int32(3) // the checks before the send are made at once
 				req := request(id(1))
 				req.Parameters["commands"] = []any{secret}
 				res, err := New(f.config(t)).Run(context.Background(), req, d.observe)
@@ -221,6 +222,9 @@ func TestSendRefused(t *testing.T) {
 				title, detail := Explain(err, ReportOptions{})
 				if all := err.Error() + title + detail; !strings.Contains(all, test.text) || strings.Contains(all, secret) {
 					t.Errorf("texts %q %q %q", err, title, detail)
+				}
+				if n := f.net.dials.Load(); test.refuse > 0 && n > before+dialAttempts {
+					t.Errorf("%d dials", n-before)
 				}
 				if n := len(f.made("SendCommand")); n != test.calls || len(f.commands) != 0 {
 					t.Errorf("SendCommand was called %d times, want %d; %d commands", n, test.calls, len(f.commands))
@@ -337,8 +341,12 @@ func TestWhatIsSent(t *testing.T) {
 		req.Parameters = map[string]any{"commands": "true", "executionTimeout": 60, "workingDirectory": nil}
 		req.Comment, req.MaxErrors, req.MaxConcurrency, req.DocumentVersion = "deploy of web", "10%", "2", "1"
 		req.OutputBucket, req.OutputPrefix, req.Timeout = "logs", "runs", 10*time.Second
-		if _, err := New(f.config(t)).Run(context.Background(), req, nil); err != nil {
+		_, d, err := runBubble(t, f, req)
+		if err != nil {
 			t.Fatal(err)
+		}
+		if n := events[Notice](d); len(n) > 0 {
+			t.Errorf("notices %v", n)
 		}
 		in := f.made("SendCommand")[0].in
 		p := in["Parameters"].(map[string]any)

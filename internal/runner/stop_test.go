@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -178,13 +179,15 @@ func TestInterruptDuringTheSend(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		fault  []spoiler
-		sent   bool // it is found and cancelled
+		sent   bool // it is known, and cancelled
+		adopt  bool // it had to be looked for
 		within time.Duration
 	}{
-		{"answered soon", []spoiler{slowly(2 * time.Second)}, true, 4 * time.Second},
-		{"never answered, accepted", []spoiler{hang(true)}, true, sendGrace + 2*time.Second},
-		{"never answered, unknown", []spoiler{hang(false)}, false, sendGrace + adoptAfterInterrupt + 2*time.Second},
-		{"between two tries", times(20, throttle), false, 2 * time.Second},
+		{"answered soon", []spoiler{slowly(2 * time.Second)}, true, false, 4 * time.Second},
+		{"never answered, accepted", []spoiler{hang(true)}, true, true, sendGrace + 2*time.Second},
+		{"never answered, unknown", []spoiler{hang(false)}, false, false, sendGrace + adoptAfterInterrupt + 2*time.Second},
+		{"refused soon", []spoiler{slowRefusal}, false, false, 2 * time.Second},
+		{"between two tries", times(20, throttle), false, false, 2 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -193,23 +196,33 @@ func TestInterruptDuringTheSend(t *testing.T) {
 				f.plans[""] = plan{}
 				f.spoil("SendCommand", test.fault...)
 				ctx, cancel := context.WithCancel(context.Background())
-				time.AfterFunc(time.Second, cancel)
+				d := newDiary()
+				told := 0
+				time.AfterFunc(time.Second, func() { told = len(d.events); cancel() })
 				start := time.Now()
-				res, err := New(f.config(t)).Run(ctx, request(id(1)), nil)
+				res, err := New(f.config(t)).Run(ctx, request(id(1)), d.observe)
+				if len(d.events) != told {
+					t.Errorf("told after the interrupt: %v", d.lines[told:])
+				}
 				if took := time.Since(start) - time.Second; took > test.within {
 					t.Errorf("took %s after the interrupt", took)
 				}
 				if test.sent {
 					var e *CancelledError
-					if !errors.As(err, &e) || res == nil || len(f.commands[0].cancelled) != 1 || len(e.Running) != 0 {
+					if !errors.As(err, &e) || res == nil || len(f.commands[0].cancelled) != 1 || len(e.Running) != 0 || res.Commands[0].Adopted != test.adopt {
 						t.Errorf("got %v, %v, cancelled %v", res, err, f.commands[0].cancelled)
 					}
 					return
 				}
-				if kind := KindOf(err); kind != KindAmbiguous && kind != KindCancelled || res != nil || (kind == KindCancelled) != (test.name == "between two tries") {
+				if kind := KindOf(err); kind != KindAmbiguous && kind != KindCancelled || res != nil || (kind == KindAmbiguous) != (test.name == "never answered, unknown") || len(f.commands) > 0 {
 					t.Errorf("got %v, %v", res, err)
 				}
 			})
 		})
 	}
+}
+
+func slowRefusal(w http.ResponseWriter, r *http.Request, accept func(http.ResponseWriter)) bool {
+	time.Sleep(1500 * time.Millisecond)
+	return throttle(w, r, accept)
 }

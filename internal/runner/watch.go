@@ -113,10 +113,7 @@ func (x *run) counts() Counts {
 	var sum Counts
 	for _, c := range x.commands {
 		if c.sent() {
-			n := c.counts
-			// AWS fills TargetCount a moment after the answer.
-			n.Target = max(n.Target, len(c.ids))
-			sum.add(n)
+			sum.add(c.counts)
 		}
 	}
 	return sum
