@@ -37,7 +37,6 @@ type diary struct {
 	start  time.Time
 	events []Event
 	lines  []string
-	onSent func()
 	on     func(Event)
 }
 
@@ -51,6 +50,12 @@ func (d *diary) observe(e Event) {
 	if d.on != nil {
 		d.on(e)
 	}
+}
+
+func (d *diary) told() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.events)
 }
 
 func (d *diary) String() string { return strings.Join(d.lines, "\n") + "\n" }

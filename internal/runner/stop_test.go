@@ -113,7 +113,7 @@ func TestInterrupt(t *testing.T) {
 				told := 0
 				d.on = func(e Event) {
 					if _, ok := e.(Sent); ok {
-						stop := func() { interrupted = time.Now(); told = len(d.events); cancel(why) }
+						stop := func() { interrupted = time.Now(); told = d.told(); cancel(why) }
 						if test.after == 0 {
 							stop()
 						} else {
@@ -140,7 +140,7 @@ func TestInterrupt(t *testing.T) {
 				if took > cancelWait+lastLook {
 					t.Errorf("took %s after the interrupt", took)
 				}
-				if len(d.events) != told {
+				if d.told() != told {
 					t.Errorf("told after the interrupt: %v", d.lines[told:])
 				}
 				title, detail := Explain(err, ReportOptions{})
@@ -198,10 +198,10 @@ func TestInterruptDuringTheSend(t *testing.T) {
 				ctx, cancel := context.WithCancel(context.Background())
 				d := newDiary()
 				told := 0
-				time.AfterFunc(time.Second, func() { told = len(d.events); cancel() })
+				time.AfterFunc(time.Second, func() { told = d.told(); cancel() })
 				start := time.Now()
 				res, err := New(f.config(t)).Run(ctx, request(id(1)), d.observe)
-				if len(d.events) != told {
+				if d.told() != told {
 					t.Errorf("told after the interrupt: %v", d.lines[told:])
 				}
 				if took := time.Since(start) - time.Second; took > test.within {
