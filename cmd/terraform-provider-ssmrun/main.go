@@ -8,4 +8,4 @@ import (
 	"ssmrun/internal/provider"
 )
 
-func main() { os.Exit(provider.Main(os.Args[1:], os.Stderr)) }
+func main() { os.Exit(provider.Main(os.Args[1:], os.Stdout, os.Stderr)) }

@@ -2,15 +2,14 @@ package provider
 
 import (
 	"context"
-	"fmt"
+
 	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/action/schema"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
-	"github.com/hashicorp/terraform-plugin-framework/path"
-	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"ssmrun/internal/runner"
@@ -104,32 +103,28 @@ func (a *sendCommand) ValidateConfig(ctx context.Context, req action.ValidateCon
 }
 
 // ModifyPlan implements action.ActionWithModifyPlan. What the configuration
-// proves wrong is an error; what AWS says now is a warning, because the same
-// apply may make the document, the bucket or the instance.
+// proves wrong is an error, and so are settings that lead to no region or no
+// credentials. What AWS says now is a warning, because the same apply may make
+// the document, the bucket or the instance.
 func (a *sendCommand) ModifyPlan(ctx context.Context, req action.ModifyPlanRequest, resp *action.ModifyPlanResponse) {
 	request, region, skip, diags := read(ctx, req.Config)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() || a.settings == nil || a.settings.unknown || region.IsUnknown() {
 		return
 	}
-	r, diags := a.settings.runner(ctx, region.ValueString())
-	if diags.HasError() {
-		// The provider's own settings are no matter of a later apply.
-		resp.Diagnostics.Append(diags...)
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, planPatience)
 	defer cancel()
-	for _, p := range r.Preflight(ctx, request, skip...) {
-		resp.Diagnostics.AddAttributeWarning(attribute(p), title(p), body(p)+atApply)
+	r, diags := a.settings.runner(ctx, region.ValueString())
+	resp.Diagnostics.Append(diags...)
+	if diags.HasError() {
+		return
 	}
+	resp.Diagnostics.Append(warnings(r.Preflight(ctx, request, skip...))...)
 }
 
 // planPatience bounds what a plan asks of AWS: an answer that does not come is
 // no answer.
 const planPatience = 20 * time.Second
-
-const atApply = "\n\nThis is checked again when the action runs: it is no error if the same apply changes it."
 
 // Invoke implements action.Action.
 func (a *sendCommand) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
@@ -143,123 +138,60 @@ func (a *sendCommand) Invoke(ctx context.Context, req action.InvokeRequest, resp
 		return
 	}
 	r, diags := a.settings.runner(ctx, region.ValueString())
-	resp.Diagnostics.Append(diags...)
 	if diags.HasError() {
+		// Warnings were shown with the plan.
+		resp.Diagnostics.Append(diags...)
 		return
 	}
-	progress := func(text string) {
-		// After a cancellation Terraform must not be sent progress any more: it
-		// ends the call.
-		if ctx.Err() == nil {
-			resp.SendProgress(action.InvokeProgressEvent{Message: strings.TrimRight(text, "\n")})
-		}
-	}
+	progress := sender(ctx, resp.SendProgress)
 	result, err := r.Run(ctx, request, func(e runner.Event) { progress(e.String()) })
 	if err != nil {
-		title, detail := runner.Explain(err, runner.ReportOptions{Footer: footer})
-		if detail == "" {
-			detail = footer
-		}
-		resp.Diagnostics.AddError(title, detail)
+		resp.Diagnostics.Append(a.explain(err))
 		return
 	}
 	for _, w := range result.Warnings {
-		progress("Warning: " + w)
-		resp.Diagnostics.AddWarning("Run Command", w)
+		resp.Diagnostics.AddWarning("Something about the run of "+result.Document, w)
 	}
 	progress(runner.SuccessText(result))
 }
 
-// footer tells what Terraform does next, which is nothing.
-const footer = `Terraform will not run the action again by itself: what triggered it is done. To run it again:
-    terraform apply -invoke=action.aws_ssm_send_command.NAME`
-
-// read makes a request of a configuration. skip are the fields that are not
-// known yet. The diagnostics are what the configuration alone proves wrong.
-func read(ctx context.Context, config tfsdk.Config) (req runner.Request, region types.String, skip []runner.Field, diags diag.Diagnostics) {
-	var m sendCommandModel
-	diags.Append(config.Get(ctx, &m)...)
-	if diags.HasError() {
-		return
-	}
-	region = m.Region
-	if !region.IsUnknown() && !region.IsNull() && region.ValueString() == "" {
-		diags.AddAttributeError(path.Root("region"), "Invalid region", "region is empty: name one, as in \"us-east-1\", or leave it out for the provider's.")
-	}
-	if m.InstanceIDs.IsUnknown() {
-		skip = append(skip, runner.FieldInstanceIDs)
-	}
-	for _, e := range m.InstanceIDs.Elements() {
-		id, ok := e.(types.String)
-		switch {
-		case !ok || id.IsUnknown():
-			skip = append(skip, runner.FieldInstanceIDs)
-		default:
-			req.InstanceIDs = append(req.InstanceIDs, id.ValueString())
-		}
-	}
-	req.Document = m.DocumentName.ValueString()
-	if m.DocumentName.IsUnknown() {
-		skip = append(skip, runner.FieldDocument)
-	}
-	req.OutputBucket = m.OutputS3Bucket.ValueString()
-	switch {
-	case m.OutputS3Bucket.IsUnknown():
-		skip = append(skip, runner.FieldOutputBucket)
-	case !m.OutputS3Bucket.IsNull() && req.OutputBucket == "":
-		diags.AddAttributeError(path.Root("output_s3_bucket"), "Invalid bucket", "output_s3_bucket is empty: name a bucket, or leave it out.")
-	}
-	parameters, complete, err := parameters(ctx, m.Parameters)
-	if err != nil {
-		diags.AddAttributeError(path.Root("parameters"), "Invalid parameters", "parameters: "+err.Error()+".")
-	}
-	req.Parameters = parameters
-	if !complete {
-		skip = append(skip, runner.FieldParameters)
-	}
-	readTimes(m, &req, &skip, &diags)
-	if diags.HasError() {
-		return
-	}
-	for _, p := range runner.Check(req, skip...) {
-		diags.AddAttributeError(attribute(p), title(p), body(p))
-	}
-	return
-}
-
-// readTimes reads timeout and wait_for_instances.
-func readTimes(m sendCommandModel, req *runner.Request, skip *[]runner.Field, diags *diag.Diagnostics) {
-	req.Timeout = defaultTimeout * time.Second
-	switch n := m.Timeout.ValueInt64(); {
-	case m.Timeout.IsUnknown():
-		*skip = append(*skip, runner.FieldTimeout)
-	case m.Timeout.IsNull():
-	case n < minTimeout || n > maxTimeout:
-		diags.AddAttributeError(path.Root("timeout"), "Invalid timeout",
-			fmt.Sprintf("timeout is %d seconds; it must be from %d to %d.", n, minTimeout, maxTimeout))
-	default:
-		req.Timeout = time.Duration(n) * time.Second
-	}
-	req.WaitForInstances = runner.DefaultWaitForInstances
-	if m.WaitForInstances.IsUnknown() {
-		*skip = append(*skip, runner.FieldWaitForInstances)
-	}
-	if !m.WaitForInstances.IsNull() && !m.WaitForInstances.IsUnknown() {
-		d, err := time.ParseDuration(m.WaitForInstances.ValueString())
-		if err != nil || d < 0 {
-			diags.AddAttributeError(path.Root("wait_for_instances"), "Invalid duration",
-				fmt.Sprintf("wait_for_instances is %q; it must be a duration like 5m, 90s or 0s.", m.WaitForInstances.ValueString()))
+// sender makes a function that shows progress as long as the context lives.
+// After a cancellation Terraform must not be sent any more: it ends the call.
+// And when Terraform is gone nobody takes the event, which must not keep the
+// runner from cancelling the command.
+func sender(ctx context.Context, send func(action.InvokeProgressEvent)) func(text string) {
+	return func(text string) {
+		if ctx.Err() != nil {
 			return
 		}
-		req.WaitForInstances = d
+		taken := make(chan struct{})
+		go func() {
+			defer close(taken)
+			// A line end would show as an empty line.
+			send(action.InvokeProgressEvent{Message: strings.TrimRight(text, "\n")})
+		}()
+		select {
+		case <-taken:
+		case <-ctx.Done():
+		}
 	}
 }
 
-// attribute is the argument that a problem is about.
-func attribute(p runner.Problem) path.Path {
-	return path.Root(string(p.Field))
+// explain puts an error of a run into a diagnostic.
+func (a *sendCommand) explain(err error) diag.Diagnostic {
+	foot := footer
+	if source := a.settings.endpointSource(); source != "" && runner.KindOf(err) == runner.KindUnreachable {
+		foot = "The address comes from " + source + ".\n\n" + foot
+	}
+	title, detail := runner.Explain(err, runner.ReportOptions{Footer: foot})
+	if detail == "" {
+		detail = foot
+	}
+	// Terraform joins the two with a colon; the detail begins a line of its own.
+	return diag.NewErrorDiagnostic(title, "\n"+detail)
 }
 
-func title(p runner.Problem) string { return "Problem with " + string(p.Field) }
-
-func body(p runner.Problem) string { return p.String() + "." }
+// footer tells what Terraform does next. The provider does not know the action's
+// address.
+const footer = `Terraform will not run the action again by itself: a change that is done does not trigger it twice. To run it again:
+    terraform apply -invoke=action.aws_ssm_send_command.NAME`

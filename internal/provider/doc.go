@@ -4,10 +4,12 @@
 // calls it through cmd/terraform-provider-ssmrun; it calls runner alone.
 //
 //	provider.go   the provider's schema
-//	settings.go   from the schema to an AWS configuration, lazily
+//	settings.go   from the schema to settings; connect.go: from these to clients, lazily
 //	action.go     the action: schema, plan, invocation
-//	parameters.go the dynamic attribute `parameters`
+//	request.go    from the action's arguments to a request; parameters.go: the dynamic one
+//	problems.go   what is wrong with a request, as diagnostics
 //	drain.go      the server: a stop waits for invocations that are ending
+//	main.go       the program
 package provider
 
 // Version is the version of the build; the linker sets it.

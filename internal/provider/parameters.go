@@ -83,6 +83,10 @@ func plain(v tftypes.Value) (any, error) {
 		if err := v.As(&n); err != nil {
 			return nil, err
 		}
+		if n.IsInt() {
+			// 'g' would make 1e+06 of a million.
+			return json.Number(n.Text('f', 0)), nil
+		}
 		return json.Number(n.Text('g', -1)), nil
 	case isMap(v):
 		members := map[string]tftypes.Value{}

@@ -2,7 +2,9 @@ package provider
 
 import (
 	"context"
+	"log/slog"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/action"
@@ -20,10 +22,25 @@ var (
 )
 
 // ssmrunProvider is the provider.
-type ssmrunProvider struct{}
+type ssmrunProvider struct {
+	log *slog.Logger
+}
+
+// Option is a choice of New.
+type Option func(*ssmrunProvider)
+
+// WithLogger gives the provider a place for what a maintainer wants to know;
+// without it nothing is logged. No parameter value is.
+func WithLogger(l *slog.Logger) Option { return func(p *ssmrunProvider) { p.log = l } }
 
 // New makes the provider.
-func New() provider.Provider { return &ssmrunProvider{} }
+func New(opts ...Option) provider.Provider {
+	p := &ssmrunProvider{log: slog.New(slog.DiscardHandler)}
+	for _, o := range opts {
+		o(p)
+	}
+	return p
+}
 
 // Metadata implements provider.Provider.
 func (*ssmrunProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
@@ -66,11 +83,11 @@ func (*ssmrunProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp 
 			"allowed_account_ids":                accounts("Accounts that may be worked on; every other one is refused. Conflicts with forbidden_account_ids."),
 			"forbidden_account_ids":              accounts("Accounts that are refused. Conflicts with allowed_account_ids."),
 			"skip_credentials_validation":        boolean("Credentials are validated with STS GetCallerIdentity before the first call only where this is false. Default: true."),
-			"skip_region_validation":             boolean("Accepted for the AWS provider's sake: regions are not compared with a list of known ones."),
+			"skip_region_validation":             boolean("Take regions that this version does not know. Regions are compared with the known ones only where ssm is AWS's own endpoint."),
 			"skip_requesting_account_id":         boolean("Do not ask STS for the account id. It is asked only where allowed_account_ids or forbidden_account_ids need it."),
 			"skip_metadata_api_check":            text("Whether to leave the EC2 metadata service alone when credentials are looked for: \"true\" or \"false\"."),
 			"s3_use_path_style":                  boolean("Address buckets as paths. Default: true where the S3 endpoint is not AWS's, else false."),
-			"max_retries":                        schema.Int64Attribute{Optional: true, Description: "How often a call is tried in all where it may be repeated. SendCommand is repeated only where it certainly was not accepted. Default: 3."},
+			"max_retries":                        schema.Int64Attribute{Optional: true, Validators: []validator.Int64{int64validator.AtLeast(0)}, Description: "How often a call is tried in all where it may be repeated. SendCommand is repeated only where it certainly was not accepted. Default: 3."},
 			"retry_mode":                         schema.StringAttribute{Optional: true, Description: "How retries are spaced: standard or adaptive. Can also be set with AWS_RETRY_MODE.", Validators: []validator.String{stringvalidator.OneOf("standard", "adaptive")}},
 			"http_proxy":                         text("Proxy for HTTP calls. Can also be set with HTTP_PROXY."),
 			"https_proxy":                        text("Proxy for HTTPS calls. Can also be set with HTTPS_PROXY."),
@@ -85,8 +102,7 @@ func (*ssmrunProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp 
 		},
 		Blocks: map[string]schema.Block{
 			"endpoints": schema.ListNestedBlock{
-				Description: "Endpoints instead of AWS's own: where to find ssmrun's service, for instance.",
-				Validators:  []validator.List{listvalidator.SizeAtMost(1)},
+				Description: "Endpoints instead of AWS's own: where to find ssmrun's service, for instance. Of several blocks the last one that names a service counts.",
 				NestedObject: schema.NestedBlockObject{Attributes: map[string]schema.Attribute{
 					"ssm": text("Systems Manager. Can also be set with AWS_ENDPOINT_URL_SSM or AWS_ENDPOINT_URL."),
 					"sts": text("Security Token Service. Can also be set with AWS_ENDPOINT_URL_STS or AWS_ENDPOINT_URL."),
@@ -127,14 +143,14 @@ func (*ssmrunProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp 
 
 // Configure implements provider.Provider. Nothing is asked of anyone here: what
 // is wrong with credentials shows when an action needs them.
-func (*ssmrunProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
+func (p *ssmrunProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
 	var m providerModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
 	s := newSettings(ctx, m, &resp.Diagnostics)
-	s.unknown = !req.Config.Raw.IsFullyKnown()
+	s.log, s.unknown = p.log, !req.Config.Raw.IsFullyKnown()
 	resp.ActionData = s
 }
 

@@ -3,18 +3,16 @@ package provider
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	awsbase "github.com/hashicorp/aws-sdk-go-base/v2"
-	basediag "github.com/hashicorp/aws-sdk-go-base/v2/diag"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -23,35 +21,35 @@ import (
 )
 
 type providerModel struct {
-	Region                   types.String `tfsdk:"region"`
-	Profile                  types.String `tfsdk:"profile"`
-	AccessKey                types.String `tfsdk:"access_key"`
-	SecretKey                types.String `tfsdk:"secret_key"`
-	Token                    types.String `tfsdk:"token"`
-	SharedConfigFiles        types.List   `tfsdk:"shared_config_files"`
-	SharedCredentialsFiles   types.List   `tfsdk:"shared_credentials_files"`
-	AllowedAccountIDs        types.Set    `tfsdk:"allowed_account_ids"`
-	ForbiddenAccountIDs      types.Set    `tfsdk:"forbidden_account_ids"`
-	SkipCredentialsValid     types.Bool   `tfsdk:"skip_credentials_validation"`
-	SkipRegionValidation     types.Bool   `tfsdk:"skip_region_validation"`
-	SkipRequestingAccountID  types.Bool   `tfsdk:"skip_requesting_account_id"`
-	SkipMetadataAPICheck     types.String `tfsdk:"skip_metadata_api_check"`
-	S3UsePathStyle           types.Bool   `tfsdk:"s3_use_path_style"`
-	MaxRetries               types.Int64  `tfsdk:"max_retries"`
-	RetryMode                types.String `tfsdk:"retry_mode"`
-	HTTPProxy                types.String `tfsdk:"http_proxy"`
-	HTTPSProxy               types.String `tfsdk:"https_proxy"`
-	NoProxy                  types.String `tfsdk:"no_proxy"`
-	Insecure                 types.Bool   `tfsdk:"insecure"`
-	CustomCABundle           types.String `tfsdk:"custom_ca_bundle"`
-	UseFIPSEndpoint          types.Bool   `tfsdk:"use_fips_endpoint"`
-	UseDualStackEndpoint     types.Bool   `tfsdk:"use_dualstack_endpoint"`
-	MetadataEndpoint         types.String `tfsdk:"ec2_metadata_service_endpoint"`
-	MetadataEndpointMode     types.String `tfsdk:"ec2_metadata_service_endpoint_mode"`
-	STSRegion                types.String `tfsdk:"sts_region"`
-	Endpoints                types.List   `tfsdk:"endpoints"`
-	AssumeRole               types.List   `tfsdk:"assume_role"`
-	AssumeRoleWithWebIdentiy types.List   `tfsdk:"assume_role_with_web_identity"`
+	Region                    types.String `tfsdk:"region"`
+	Profile                   types.String `tfsdk:"profile"`
+	AccessKey                 types.String `tfsdk:"access_key"`
+	SecretKey                 types.String `tfsdk:"secret_key"`
+	Token                     types.String `tfsdk:"token"`
+	SharedConfigFiles         types.List   `tfsdk:"shared_config_files"`
+	SharedCredentialsFiles    types.List   `tfsdk:"shared_credentials_files"`
+	AllowedAccountIDs         types.Set    `tfsdk:"allowed_account_ids"`
+	ForbiddenAccountIDs       types.Set    `tfsdk:"forbidden_account_ids"`
+	SkipCredentialsValid      types.Bool   `tfsdk:"skip_credentials_validation"`
+	SkipRegionValidation      types.Bool   `tfsdk:"skip_region_validation"`
+	SkipRequestingAccountID   types.Bool   `tfsdk:"skip_requesting_account_id"`
+	SkipMetadataAPICheck      types.String `tfsdk:"skip_metadata_api_check"`
+	S3UsePathStyle            types.Bool   `tfsdk:"s3_use_path_style"`
+	MaxRetries                types.Int64  `tfsdk:"max_retries"`
+	RetryMode                 types.String `tfsdk:"retry_mode"`
+	HTTPProxy                 types.String `tfsdk:"http_proxy"`
+	HTTPSProxy                types.String `tfsdk:"https_proxy"`
+	NoProxy                   types.String `tfsdk:"no_proxy"`
+	Insecure                  types.Bool   `tfsdk:"insecure"`
+	CustomCABundle            types.String `tfsdk:"custom_ca_bundle"`
+	UseFIPSEndpoint           types.Bool   `tfsdk:"use_fips_endpoint"`
+	UseDualStackEndpoint      types.Bool   `tfsdk:"use_dualstack_endpoint"`
+	MetadataEndpoint          types.String `tfsdk:"ec2_metadata_service_endpoint"`
+	MetadataEndpointMode      types.String `tfsdk:"ec2_metadata_service_endpoint_mode"`
+	STSRegion                 types.String `tfsdk:"sts_region"`
+	Endpoints                 types.List   `tfsdk:"endpoints"`
+	AssumeRole                types.List   `tfsdk:"assume_role"`
+	AssumeRoleWithWebIdentity types.List   `tfsdk:"assume_role_with_web_identity"`
 }
 
 type endpointsModel struct {
@@ -91,30 +89,23 @@ type settings struct {
 	pathStyle types.Bool
 	// unknown: something is not known yet, as at plan time when it comes from a
 	// resource. Then nobody can be asked.
-	unknown bool
+	unknown          bool
+	skipRegionChecks bool
+	log              *slog.Logger
 
 	mu      sync.Mutex
 	cfg     *aws.Config
-	failed  diag.Diagnostics
+	found   diag.Diagnostics          // by the search for credentials
 	runners map[string]*runner.Runner // by region
 }
 
 // newSettings reads the provider's configuration.
 func newSettings(ctx context.Context, m providerModel, diags *diag.Diagnostics) *settings {
-	s := &settings{runners: map[string]*runner.Runner{}, pathStyle: m.S3UsePathStyle}
-	if len(m.Endpoints.Elements()) > 0 {
-		var list []endpointsModel
-		diags.Append(m.Endpoints.ElementsAs(ctx, &list, false)...)
-		if len(list) > 0 {
-			s.endpoints = list[0]
-		}
+	s := &settings{
+		runners: map[string]*runner.Runner{}, pathStyle: m.S3UsePathStyle, skipRegionChecks: m.SkipRegionValidation.ValueBool(),
+		log: slog.New(slog.DiscardHandler),
 	}
-	for name, e := range map[string]types.String{"ssm": s.endpoints.SSM, "sts": s.endpoints.STS, "s3": s.endpoints.S3, "ec2": s.endpoints.EC2} {
-		if v := e.ValueString(); v != "" && !strings.HasPrefix(v, "http://") && !strings.HasPrefix(v, "https://") {
-			diags.AddAttributeError(path.Root("endpoints").AtListIndex(0).AtName(name), "Invalid endpoint",
-				fmt.Sprintf("%q is not the URL of a service: it must begin with http:// or https://.", v))
-		}
-	}
+	s.readEndpoints(ctx, m.Endpoints, diags)
 	s.base = awsbase.Config{
 		Region: m.Region.ValueString(), Profile: m.Profile.ValueString(),
 		AccessKey: m.AccessKey.ValueString(), SecretKey: m.SecretKey.ValueString(), Token: m.Token.ValueString(),
@@ -131,7 +122,10 @@ func newSettings(ctx context.Context, m providerModel, diags *diag.Diagnostics) 
 		StsEndpoint:                    s.endpoints.STS.ValueString(), StsRegion: m.STSRegion.ValueString(),
 		SkipCredsValidation:     m.SkipCredentialsValid.IsNull() || m.SkipCredentialsValid.ValueBool(),
 		SkipRequestingAccountId: m.SkipRequestingAccountID.ValueBool(),
-		UserAgent:               awsbase.UserAgentProducts{{Name: "ssmrun", Version: Version}},
+		// Its log would hold the bodies of the calls, and with them the
+		// parameters of commands.
+		SuppressDebugLog: true,
+		UserAgent:        awsbase.UserAgentProducts{{Name: "ssmrun", Version: Version}},
 	}
 	if v := m.HTTPProxy.ValueString(); v != "" {
 		s.base.HTTPProxy = aws.String(v)
@@ -145,16 +139,64 @@ func newSettings(ctx context.Context, m providerModel, diags *diag.Diagnostics) 
 			s.base.EC2MetadataServiceEnableState = imds.ClientDisabled
 		}
 	}
-	if len(s.base.AllowedAccountIds) > 0 && len(s.base.ForbiddenAccountIds) > 0 {
-		diags.AddAttributeError(path.Root("forbidden_account_ids"), "Conflicting account ids", "allowed_account_ids and forbidden_account_ids exclude each other: use one of them.")
-	}
+	s.conflicts(m, diags)
 	s.roles(ctx, m, diags)
 	return s
 }
 
+// readEndpoints reads the blocks, of which a later one counts.
+func (s *settings) readEndpoints(ctx context.Context, blocks types.List, diags *diag.Diagnostics) {
+	if blocks.IsUnknown() {
+		return
+	}
+	var all []endpointsModel
+	diags.Append(blocks.ElementsAs(ctx, &all, false)...)
+	for i, block := range all {
+		for _, e := range []struct {
+			name string
+			from types.String
+			to   *types.String
+		}{{"ssm", block.SSM, &s.endpoints.SSM}, {"sts", block.STS, &s.endpoints.STS}, {"s3", block.S3, &s.endpoints.S3}, {"ec2", block.EC2, &s.endpoints.EC2}} {
+			v := e.from.ValueString()
+			if v == "" {
+				continue
+			}
+			if u, err := url.Parse(v); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+				diags.AddAttributeError(path.Root("endpoints").AtListIndex(i).AtName(e.name), "Invalid endpoint",
+					fmt.Sprintf("%q is not the URL of a service, such as http://127.0.0.1:8440.", v))
+			}
+			*e.to = e.from
+		}
+	}
+}
+
+// conflicts refuses settings that exclude each other.
+func (s *settings) conflicts(m providerModel, diags *diag.Diagnostics) {
+	accounts := len(s.base.AllowedAccountIds) + len(s.base.ForbiddenAccountIds)
+	if len(s.base.AllowedAccountIds) > 0 && len(s.base.ForbiddenAccountIds) > 0 {
+		diags.AddAttributeError(path.Root("forbidden_account_ids"), "Conflicting settings",
+			"allowed_account_ids and forbidden_account_ids exclude each other: use one of them.")
+	}
+	if accounts > 0 && s.base.SkipRequestingAccountId {
+		diags.AddAttributeError(path.Root("skip_requesting_account_id"), "Conflicting settings",
+			"allowed_account_ids and forbidden_account_ids need the account id, and skip_requesting_account_id forbids to ask for it: leave one of them out.")
+	}
+	switch {
+	case m.AccessKey.IsUnknown() || m.SecretKey.IsUnknown():
+	case s.base.AccessKey != "" && s.base.SecretKey == "":
+		diags.AddAttributeError(path.Root("secret_key"), "Missing secret key", "access_key is set and secret_key is not: set both, or neither.")
+	case s.base.AccessKey == "" && s.base.SecretKey != "":
+		diags.AddAttributeError(path.Root("access_key"), "Missing access key", "secret_key is set and access_key is not: set both, or neither.")
+	case s.base.AccessKey == "" && s.base.Token != "":
+		diags.AddAttributeError(path.Root("token"), "Missing access key", "token belongs to an access key: set access_key and secret_key too.")
+	}
+}
+
 func (s *settings) roles(ctx context.Context, m providerModel, diags *diag.Diagnostics) {
 	var roles []assumeRoleModel
-	diags.Append(m.AssumeRole.ElementsAs(ctx, &roles, false)...)
+	if !m.AssumeRole.IsUnknown() {
+		diags.Append(m.AssumeRole.ElementsAs(ctx, &roles, false)...)
+	}
 	for i, r := range roles {
 		at := path.Root("assume_role").AtListIndex(i)
 		if r.RoleARN.ValueString() == "" {
@@ -171,112 +213,36 @@ func (s *settings) roles(ctx context.Context, m providerModel, diags *diag.Diagn
 		})
 	}
 	var web []webIdentityModel
-	diags.Append(m.AssumeRoleWithWebIdentiy.ElementsAs(ctx, &web, false)...)
+	if !m.AssumeRoleWithWebIdentity.IsUnknown() {
+		diags.Append(m.AssumeRoleWithWebIdentity.ElementsAs(ctx, &web, false)...)
+	}
 	for i, r := range web {
 		at := path.Root("assume_role_with_web_identity").AtListIndex(i)
-		s.base.AssumeRoleWithWebIdentity = &awsbase.AssumeRoleWithWebIdentity{
-			RoleARN: r.RoleARN.ValueString(), Duration: duration(r.Duration, at.AtName("duration"), diags),
-			Policy: r.Policy.ValueString(), PolicyARNs: set(ctx, r.PolicyARNs, diags), SessionName: r.SessionName.ValueString(),
-			WebIdentityToken: r.Token.ValueString(), WebIdentityTokenFile: r.TokenFile.ValueString(),
+		w := &awsbase.AssumeRoleWithWebIdentity{
+			RoleARN: orEnv(r.RoleARN, "AWS_ROLE_ARN"), Duration: duration(r.Duration, at.AtName("duration"), diags),
+			Policy: r.Policy.ValueString(), PolicyARNs: set(ctx, r.PolicyARNs, diags),
+			SessionName: orEnv(r.SessionName, "AWS_ROLE_SESSION_NAME"), WebIdentityToken: r.Token.ValueString(),
 		}
+		if r.Token.IsNull() {
+			w.WebIdentityTokenFile = orEnv(r.TokenFile, "AWS_WEB_IDENTITY_TOKEN_FILE")
+		}
+		if w.RoleARN == "" && !r.RoleARN.IsUnknown() {
+			diags.AddAttributeError(at.AtName("role_arn"), "Missing role", "role_arn names the role to assume; AWS_ROLE_ARN may name it too.")
+		}
+		if w.WebIdentityToken == "" && w.WebIdentityTokenFile == "" && !r.Token.IsUnknown() && !r.TokenFile.IsUnknown() {
+			diags.AddAttributeError(at.AtName("web_identity_token_file"), "Missing token",
+				"Set web_identity_token or web_identity_token_file; AWS_WEB_IDENTITY_TOKEN_FILE may name the file too.")
+		}
+		s.base.AssumeRoleWithWebIdentity = w
 	}
 }
 
-// runner gives the runner for a region; "" is the provider's own.
-func (s *settings) runner(ctx context.Context, region string) (*runner.Runner, diag.Diagnostics) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cfg == nil && !s.failed.HasError() {
-		s.load(ctx)
+// orEnv is a setting, or the environment variable that stands in for it.
+func orEnv(v types.String, variable string) string {
+	if v.IsNull() {
+		return os.Getenv(variable)
 	}
-	if s.failed.HasError() {
-		return nil, s.failed
-	}
-	cfg := s.cfg.Copy()
-	if region != "" {
-		cfg.Region = region
-	}
-	if cfg.Region == "" {
-		var d diag.Diagnostics
-		d.AddError("No region", "Neither the action's region, nor the provider's, nor AWS_REGION, nor the profile names a region. Set one of them, as in region = \"us-east-1\".")
-		return nil, d
-	}
-	if r := s.runners[cfg.Region]; r != nil {
-		return r, nil
-	}
-	r := s.connect(cfg)
-	s.runners[cfg.Region] = r
-	return r, nil
-}
-
-// load finds the credentials, once.
-func (s *settings) load(ctx context.Context) {
-	base := s.base
-	ctx, cfg, found := awsbase.GetAwsConfig(ctx, &base)
-	s.failed.Append(fromBase(found)...)
-	if s.failed.HasError() {
-		return
-	}
-	if len(base.AllowedAccountIds)+len(base.ForbiddenAccountIds) > 0 {
-		account, _, found := awsbase.GetAwsAccountIDAndPartition(ctx, cfg, &base)
-		s.failed.Append(fromBase(found)...)
-		if err := base.VerifyAccountIDAllowed(account); err != nil {
-			s.failed.AddError("Account not allowed", fmt.Sprintf("%v. See allowed_account_ids and forbidden_account_ids of the provider.", err))
-		}
-		if s.failed.HasError() {
-			return
-		}
-	}
-	s.cfg = &cfg
-}
-
-func (s *settings) connect(cfg aws.Config) *runner.Runner {
-	endpoint := func(e types.String) *string {
-		if v := e.ValueString(); v != "" {
-			return aws.String(v)
-		}
-		return nil
-	}
-	client := ssm.NewFromConfig(cfg, func(o *ssm.Options) {
-		if e := endpoint(s.endpoints.SSM); e != nil {
-			o.BaseEndpoint = e
-		}
-	})
-	return runner.New(runner.Config{
-		SSM: client, Region: cfg.Region, Endpoint: aws.ToString(client.Options().BaseEndpoint),
-		EC2: ec2.NewFromConfig(cfg, func(o *ec2.Options) {
-			if e := endpoint(s.endpoints.EC2); e != nil {
-				o.BaseEndpoint = e
-			}
-		}),
-		S3: func(region string) runner.S3 {
-			return s3.NewFromConfig(cfg, func(o *s3.Options) {
-				o.Region = region
-				if e := endpoint(s.endpoints.S3); e != nil {
-					o.BaseEndpoint = e
-				}
-				o.UsePathStyle = s.pathStyle.ValueBool() || s.pathStyle.IsNull() && o.BaseEndpoint != nil
-			})
-		},
-	})
-}
-
-// fromBase turns the diagnostics of aws-sdk-go-base into Terraform's.
-func fromBase(found basediag.Diagnostics) diag.Diagnostics {
-	var out diag.Diagnostics
-	for _, d := range found {
-		if d.Severity() == basediag.SeverityError {
-			summary, detail := d.Summary(), d.Detail()
-			if strings.Contains(summary, "No valid credential sources found") {
-				summary = "No credentials"
-				detail = "No credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile, or access_key and secret_key of the provider.\n\n" + detail
-			}
-			out.AddError(summary, detail)
-		} else {
-			out.AddWarning(d.Summary(), d.Detail())
-		}
-	}
-	return out
+	return v.ValueString()
 }
 
 func list(ctx context.Context, l types.List, diags *diag.Diagnostics) []string {
@@ -320,13 +286,19 @@ func mapping(ctx context.Context, m types.Map, diags *diag.Diagnostics) map[stri
 	return out
 }
 
+// Bounds of a session's duration, which are STS's.
+const (
+	minSession = 15 * time.Minute
+	maxSession = 12 * time.Hour
+)
+
 func duration(s types.String, at path.Path, diags *diag.Diagnostics) time.Duration {
 	if s.ValueString() == "" {
 		return 0
 	}
 	d, err := time.ParseDuration(s.ValueString())
-	if err != nil || d <= 0 {
-		diags.AddAttributeError(at, "Invalid duration", fmt.Sprintf("%q is not a duration like 5m, 90s or 1h30m.", s.ValueString()))
+	if err != nil || d < minSession || d > maxSession {
+		diags.AddAttributeError(at, "Invalid duration", fmt.Sprintf("duration is %q; it must be from 15m to 12h, as in 1h30m.", s.ValueString()))
 		return 0
 	}
 	return d
