@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,9 +32,22 @@ type documentFacts struct {
 func (r *Runner) lookAtDocument(ctx context.Context, req Request) (facts documentFacts, problems []Problem, creating bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	described, err := r.cfg.SSM.DescribeDocument(ctx, &ssm.DescribeDocumentInput{Name: &req.Document, DocumentVersion: version(req)})
-	switch {
-	case err == nil && described.Document != nil:
+	var (
+		both                 sync.WaitGroup
+		described            *ssm.DescribeDocumentOutput
+		got                  *ssm.GetDocumentOutput
+		describeErr, readErr error
+	)
+	both.Go(func() {
+		described, describeErr = r.cfg.SSM.DescribeDocument(ctx, &ssm.DescribeDocumentInput{Name: &req.Document, DocumentVersion: version(req)})
+	})
+	both.Go(func() {
+		got, readErr = r.cfg.SSM.GetDocument(ctx, &ssm.GetDocumentInput{Name: &req.Document, DocumentVersion: version(req), DocumentFormat: types.DocumentFormatJson})
+	})
+	both.Wait()
+	// First, because the content of a document that is being created may not be
+	// there yet.
+	if describeErr == nil && described.Document != nil {
 		d := described.Document
 		if problem, wait := r.judgeDocument(req, d); problem != nil || wait {
 			return facts, listOf(problem), wait, nil
@@ -41,20 +55,23 @@ func (r *Runner) lookAtDocument(ctx context.Context, req Request) (facts documen
 		for _, p := range d.PlatformTypes {
 			facts.platforms = append(facts.platforms, string(p))
 		}
-	case err == nil:
-		r.log.Warn("DescribeDocument answered without a document", "document", req.Document)
-	case hasCode(err, ssmrun.CodeInvalidDocument, ssmrun.CodeInvalidDocumentVersion):
-		return facts, []Problem{r.noDocument(req, err)}, false, nil
-	case faultOf(err).class == KindDenied:
-		// SendCommand has the last word; this permission is optional.
-		r.log.Info("the document is not checked before it is sent", "document", req.Document, "reason", faultOf(err).String())
-	default:
-		return facts, nil, false, r.callError("DescribeDocument", err)
 	}
-
-	got, err := r.cfg.SSM.GetDocument(ctx, &ssm.GetDocumentInput{Name: &req.Document, DocumentVersion: version(req), DocumentFormat: types.DocumentFormatJson})
-	switch {
-	case err == nil:
+	for _, call := range []struct {
+		operation string
+		err       error
+	}{{"DescribeDocument", describeErr}, {"GetDocument", readErr}} {
+		switch {
+		case call.err == nil:
+		case hasCode(call.err, ssmrun.CodeInvalidDocument, ssmrun.CodeInvalidDocumentVersion):
+			return facts, []Problem{r.noDocument(req, call.err)}, false, nil
+		case faultOf(call.err).class == KindDenied:
+			// SendCommand has the last word; this permission is optional.
+			r.log.Info("the document is not checked in full before it is sent", "document", req.Document, "reason", faultOf(call.err).String())
+		default:
+			return facts, nil, false, r.callError(call.operation, call.err)
+		}
+	}
+	if readErr == nil {
 		if got.DocumentType != "" && got.DocumentType != types.DocumentTypeCommand {
 			return facts, []Problem{notCommand(req.Document, got.DocumentType)}, false, nil
 		}
@@ -65,12 +82,6 @@ func (r *Runner) lookAtDocument(ctx context.Context, req Request) (facts documen
 			return facts, nil, false, nil
 		}
 		facts.content = content
-	case hasCode(err, ssmrun.CodeInvalidDocument, ssmrun.CodeInvalidDocumentVersion):
-		return facts, []Problem{r.noDocument(req, err)}, false, nil
-	case faultOf(err).class == KindDenied:
-		r.log.Info("the parameters are not checked before they are sent", "document", req.Document, "reason", faultOf(err).String())
-	default:
-		return facts, nil, false, r.callError("GetDocument", err)
 	}
 	return facts, nil, false, nil
 }

@@ -193,6 +193,7 @@ func TestDocumentThatIsBeingCreated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := bubbleEnd(t, id(1))
 		f.documents["Mine"] = farDocument{content: scriptDocument, readyAfter: 3}
+		f.spoil("GetDocument", times(3, refuseWith(400, "InvalidDocument"))...) // its content comes last
 		req := request(id(1))
 		req.Document = "Mine"
 		if _, _, err := runBubble(t, f, req); err != nil {
