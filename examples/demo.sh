@@ -20,7 +20,7 @@ fi
 say() { printf '%s\n' "$*"; }
 heading() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 typed() { printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"; }
-quoted() { sed "s/^/  $dim|$plain /;s/[[:space:]]*\$//" "$@"; }
+quoted() { sed "s/^/  $dim|$plain /;s/[[:space:]]*\$//"; }
 elapsed() { printf '%s s' "$(($(date +%s) - $1))"; }
 
 problems=0
@@ -38,6 +38,9 @@ fatal() {
 # --- what is stopped at the end ----------------------------------------------
 
 work='' child='' service='' interrupted=''
+patience=0 # how many seconds after Ctrl-C the child may take to end by itself
+
+pause() { sleep 0.1 2>/dev/null || sleep 1; } # not every sleep knows tenths
 
 # ended PID SECONDS waits until a process has ended, and fails if it has not.
 ended() {
@@ -45,19 +48,19 @@ ended() {
 	while kill -0 "$1" 2>/dev/null; do
 		[ "$tenths" -gt 0 ] || return 1
 		tenths=$((tenths - 1))
-		sleep 0.1
+		pause
 	done
 }
 
 # finish runs at every exit, Ctrl-C included: no process and no file is left.
 finish() {
 	code=$?
-	trap '' HUP INT TERM
+	trap '' HUP INT QUIT TERM
 	trap - EXIT
 	if [ -n "$child" ]; then
-		# After Ctrl-C it has had its signal, as part of the terminal's process group.
-		# A second one would keep Terraform from ending its provider.
-		if [ "$interrupted" != INT ] || ! ended "$child" 5; then kill -TERM "$child" 2>/dev/null || :; fi
+		# After Ctrl-C Terraform has had its signal, as part of the terminal's process
+		# group. A second one would keep it from ending its provider.
+		if [ "$interrupted" != INT ] || ! ended "$child" "$patience"; then kill -TERM "$child" 2>/dev/null || :; fi
 		ended "$child" 15 || kill -KILL "$child" 2>/dev/null || :
 		wait "$child" 2>/dev/null || :
 	fi
@@ -84,11 +87,13 @@ stop_agents() {
 		[ -f "$file" ] || continue
 		pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$file" | head -n 1)
 		# The number may have come to mean another process.
-		if [ -n "$pid" ] && ps -o args= -p "$pid" 2>/dev/null | grep -qF "$work"; then
+		if [ -n "$pid" ] && command_line "$pid" 2>/dev/null | grep -qF "$work"; then
 			kill -KILL "$pid" 2>/dev/null || :
 		fi
 	done
 }
+
+command_line() { tr '\0' ' ' <"/proc/$1/cmdline" || ps -o args= -p "$1"; }
 
 stop_on() {
 	interrupted=$1
@@ -100,6 +105,7 @@ stop_on() {
 trap finish EXIT
 trap 'stop_on HUP 129' HUP
 trap 'stop_on INT 130' INT
+trap 'stop_on QUIT 131' QUIT
 trap 'stop_on TERM 143' TERM
 
 # in_background COMMAND... runs a command and waits for it. The shell acts on a
@@ -227,7 +233,7 @@ start_service() {
 		kill -0 "$service" 2>/dev/null || fatal 'The service did not start:' "$work/service.log"
 		[ "$tenths" -gt 0 ] || fatal 'The service was not ready in a minute:' "$work/service.log"
 		tenths=$((tenths - 1))
-		sleep 0.1
+		pause
 	done
 	endpoint=$(ready endpoint) region=$(ready region) key_id=$(ready access_key_id) secret=$(ready secret_access_key)
 	# shellcheck disable=SC2046
@@ -251,7 +257,10 @@ example() {
 }
 
 # in_dir ARGUMENT... runs Terraform in the working copy.
-in_dir() { in_background terraform_in "$dir" "$@"; }
+in_dir() {
+	patience=5
+	in_background terraform_in "$dir" "$@"
+}
 terraform_in() {
 	cd "$1"
 	shift
@@ -276,7 +285,13 @@ apply() {
 	rm -f "$work"/calls/* "$work/show.log"
 	code=0
 	in_dir apply -no-color -compact-warnings -auto-approve "$@" >"$work/apply.log" 2>&1 || code=$?
-	without_plan <"$work/apply.log" | wrapped | quoted
+	if [ "$applies" = 0 ]; then
+		say '(The plan is left out here and below.)'
+		without_plan <"$work/apply.log" | wrapped | quoted
+	else
+		if [ "$applies" = 1 ]; then say '("..." is "Action ADDRESS (triggered by TRIGGER):" from here on.)'; fi
+		without_plan <"$work/apply.log" | without_address | wrapped | quoted
+	fi
 	now=$(count)
 	sent=$((now - commands))
 	commands=$now
@@ -300,16 +315,26 @@ without_plan() {
 		END { for (line = 0; line < n; line++) print kept[line] }'
 }
 
+# without_address leaves out the action's address, with which Terraform begins
+# every line of progress.
+without_address() { sed 's/^Action action\.[^ ]* (triggered by [^ ]*): /... /'; }
+
 # wrapped breaks lines that are longer than a narrow terminal between words.
 wrapped() {
 	LC_ALL=C awk '
-		length($0) <= 84 || !/^[!-~]/ { print; next }
 		{
-			line = $1
-			for (i = 2; i <= NF; i++) {
-				if (length(line " " $i) > 76) { print line; line = "    " $i } else line = line " " $i
+			line = $0
+			indent = ""
+			while (length(indent line) > 92) {
+				at = 76 - length(indent)
+				while (at > 1 && substr(line, at, 1) != " ") at--
+				if (at == 1) at = index(line, " ") # a word too long for a line
+				if (at <= 1) break
+				print indent substr(line, 1, at - 1)
+				line = substr(line, at + 1)
+				indent = "    "
 			}
-			print line
+			print indent line
 		}'
 }
 
@@ -322,21 +347,37 @@ show_command() {
 	typed "ssmrun show $id"
 	ssmrun show "$id" >"$work/show.log" 2>&1 || wrong 'ssmrun show failed'
 	wrapped <"$work/show.log" | quoted
-	say
-	for calls in "$work"/calls/i-*; do
-		[ -f "$calls" ] || continue
-		say "Stand-ins called on ${calls##*/}:"
-		sed 's/^/    /' "$calls"
-	done
+	show_calls
 }
 
-# stored shows the outputs of the newest command in the bucket, and wants one of
-# each stream from each instance.
+# show_calls shows how the stand-ins were called, at once for instances on which
+# they were called alike.
+show_calls() {
+	first='' where=''
+	for calls in "$work"/calls/i-*; do
+		[ -f "$calls" ] || continue
+		if [ -n "$first" ] && ! cmp -s "$first" "$calls"; then
+			list_calls
+			where=''
+		fi
+		first=$calls where="$where ${calls##*/}"
+	done
+	if [ -n "$first" ]; then list_calls; fi
+}
+list_calls() {
+	say
+	say "Stand-ins called on$where:"
+	sed 's/^/    /' "$first"
+}
+
+# stored COUNT shows the outputs of the newest command in the bucket. There have
+# to be so many.
 stored() {
 	say
-	say 'In the bucket "logs":'
-	(cd "$work/data" && find . -path "*/$id/*" -type f) | sort >"$work/objects"
-	sed 's/.*/    &/' "$work/objects"
+	say "In the bucket, below s3://logs/$id/:"
+	ssmrun show "$id" --json 2>/dev/null | sed -n "s|.*\"s3\": \"s3://logs/$id/\(.*\)\".*|\1|p" >"$work/objects"
+	sed 's/^/    /' "$work/objects"
+	[ "$(grep -c . "$work/objects")" = "$1" ] || wrong "not $1 outputs in the bucket"
 }
 
 next() {
@@ -391,8 +432,8 @@ say 'All of them are STAND-INS: they note how they were called, answer that they
 say 'stand-ins, and change nothing; sudo runs its arguments. Only sh, cat and echo are'
 say "the system's own."
 if [ -n "$confine" ]; then
-	say 'The agents also have mounts of their own, in which everything but the demo'"'"'s'
-	say 'folder is read-only, and your home folder is empty.'
+	say 'The agents also have mounts of their own, in which the demo'"'"'s folder is the only'
+	say 'one that can be written, and others, like /home, are empty.'
 fi
 
 heading 'Example 1: basic usage'
@@ -429,11 +470,11 @@ for instance in "$one" "$two" "$three"; do
 	called "$instance" 'systemctl reload nginx'
 done
 answered '/var/www/html'
-stored
+stored 6
 next 'On request:'
 apply 0 1 Success -invoke=action.aws_ssm_send_command.deploy
 for instance in "$one" "$two" "$three"; do called "$instance" 'sudo systemctl reload nginx'; done
-stored
+stored 6
 
 heading 'Example 4: deployment trigger'
 example 4-deployment-trigger "app_server_instance_id = \"$three\"" 'app_version = "1.0.0"'
@@ -455,6 +496,8 @@ heading 'A run that fails'
 example 5-a-run-that-fails "instance_ids = [\"$one\", \"$two\", \"$three\"]" "failing_instance_id = \"$two\""
 say "The script ends with exit code 3 on one of three instances, $two."
 apply 1 1 Failed
+say
+say 'The apply failed, as it has to. On the two other instances the script has run.'
 printed 'volume /data is not mounted'
 printed "$two"
 answered 'all is well'
