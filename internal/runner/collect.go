@@ -70,7 +70,9 @@ func (x *run) collect(ctx context.Context, whole bool) (*Result, error) {
 		return res, firstErr
 	}
 	x.fill(ctx, res)
-	x.lookAtOutputs(ctx, res)
+	if !x.hurried {
+		x.lookAtOutputs(ctx, res)
+	}
 	res.Warnings = append(res.Warnings, skipped(res)...)
 	return res, nil
 }

@@ -89,7 +89,9 @@ type SendError struct {
 	Field   Field // which the service complained about; "" where that is not known
 	Summary string
 	Advice  string
-	Err     error
+	// Err is the SDK's error. It is for errors.As: its text may repeat values of
+	// parameters, which Summary does not.
+	Err error
 }
 
 // Error says what failed, why, and what to do.
@@ -111,7 +113,7 @@ type AmbiguousSendError struct {
 	Since     time.Time // when it was sent, by the service's clock
 	Cause     string    // how the answer was lost
 	Check     string    // the command line that looks for it
-	Err       error     // the SDK's error
+	Err       error     // the SDK's error; as in SendError, not for printing
 }
 
 // Error says that it may have been accepted, and how to find out.

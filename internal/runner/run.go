@@ -23,13 +23,17 @@ type run struct {
 	names    map[string]string // host names by instance id
 	skew     time.Duration     // how far ahead of ours the service's clock is
 
-	commands  []*command
+	commands []*command
+	told     map[string]bool // instances whose end was told
+	// hurried: someone has interrupted and wants to leave; the objects in S3 are
+	// not looked for.
+	hurried   bool
 	started   time.Time // when SendCommand answered last, on the monotonic clock
 	startedAt time.Time // the same on the wall clock
 }
 
 func (r *Runner) newRun(req Request, observe Observer) *run {
-	x := &run{Runner: r, req: req, observe: observe, timeout: req.Timeout, names: map[string]string{}}
+	x := &run{Runner: r, req: req, observe: observe, timeout: req.Timeout, names: map[string]string{}, told: map[string]bool{}}
 	if x.timeout == 0 {
 		x.timeout = DefaultTimeout
 	}
@@ -40,6 +44,14 @@ func (r *Runner) newRun(req Request, observe Observer) *run {
 func (x *run) emit(ctx context.Context, e Event) {
 	if x.observe != nil && ctx.Err() == nil {
 		x.observe(e)
+	}
+}
+
+// done tells the end of an instance, once.
+func (x *run) done(ctx context.Context, i InstanceResult, now Counts) {
+	if i.State.Terminal() && !x.told[i.ID] {
+		x.told[i.ID] = true
+		x.emit(ctx, InstanceDone{Instance: i, Counts: now})
 	}
 }
 
@@ -77,6 +89,12 @@ func (r *Runner) Run(ctx context.Context, req Request, observe Observer) (*Resul
 		return res, &LostError{Result: res, Err: err, Over: true}
 	}
 	res.Ended = r.cfg.Now()
+	if req.Each {
+		// The list may have shown the last ones only now.
+		for _, i := range res.Instances {
+			x.done(ctx, i, res.Counts())
+		}
+	}
 	if len(res.Failed()) > 0 {
 		return res, &RunError{Result: res}
 	}

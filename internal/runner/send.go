@@ -128,7 +128,7 @@ func (x *run) sendOne(ctx context.Context, c *command) error {
 		}
 		return x.sendError(err)
 	}
-	x.log.Warn("the answer to SendCommand was lost; looking for the command by its token", "token", c.token, "error", faultOf(err).String())
+	x.log.Warn("the answer to SendCommand was lost; looking for the command by its token", "token", c.token, "error", redact(faultOf(err).String(), x.values))
 	return x.adopt(ctx, c, since, err)
 }
 

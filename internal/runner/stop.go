@@ -113,6 +113,7 @@ func (x *run) interrupted(ctx context.Context) (*Result, error) {
 	}
 	read, stop := context.WithTimeout(clean, lastLook)
 	defer stop()
+	x.hurried = true
 	res, err := x.collect(read, false)
 	if err != nil {
 		x.log.Info("the results of the interrupted run could not be read", "error", err.Error())

@@ -90,7 +90,8 @@ func (x *run) watch(ctx context.Context) error {
 			}
 			now := x.counts()
 			for _, i := range u.done {
-				tell(InstanceDone{Instance: i, Counts: now})
+				x.done(ctx, i, now)
+				beat.Reset(heartbeat)
 			}
 			if now != last {
 				last = now
@@ -136,7 +137,6 @@ type follower struct {
 	failing  time.Time // since when polls fail; zero while they do not
 	told     bool      // that they fail
 	listed   bool
-	over     map[string]bool // instances whose end was told
 	counts   [2]int32
 }
 
@@ -274,20 +274,16 @@ func (f *follower) failed(err error, long bool) (u update) {
 	return u
 }
 
-// ended gives the instances that ended since it was last asked.
+// ended gives the instances that are over.
 func (f *follower) ended(ctx context.Context) []InstanceResult {
 	rows, err := f.run.invocations(ctx, f.id)
 	if err != nil {
-		f.run.log.Info("the list of invocations could not be read", "command", f.id, "error", err.Error())
+		f.run.log.Info("the list of invocations could not be read", "command", f.id, "error", faultOf(err).String())
 		return nil
-	}
-	if f.over == nil {
-		f.over = map[string]bool{}
 	}
 	var done []InstanceResult
 	for _, row := range rows {
-		if i := f.run.instanceResult(row); i.State.Terminal() && !f.over[i.ID] {
-			f.over[i.ID] = true
+		if i := f.run.instanceResult(row); i.State.Terminal() {
 			done = append(done, i)
 		}
 	}

@@ -388,6 +388,7 @@ func TestEachInstance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := bubbleEnd(t, ids(3)...)
 		f.revisions = true
+		f.rowLag = 50 * time.Millisecond // the last one shows when the command is over
 		for n := range 3 {
 			f.plans[id(n+1)] = plan{end: time.Duration(3-n) * time.Second, out: "x"}
 		}
