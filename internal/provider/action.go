@@ -2,14 +2,12 @@ package provider
 
 import (
 	"context"
-
 	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/action/schema"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
-
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"ssmrun/internal/runner"
