@@ -14,7 +14,9 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +24,7 @@ import (
 // What the test binary becomes when it is executed with one of these.
 const (
 	agentArg   = "executor-test-agent"
+	cancelArg  = "executor-test-cancel"
 	measureArg = "executor-test-measure"
 )
 
@@ -178,6 +181,93 @@ func TestKillLeftoverSparesOthers(t *testing.T) {
 	}
 	if !p.running() {
 		t.Error("a process that is not the handle's was killed")
+	}
+}
+
+// cancelMain starts a step, waits until its script has printed all ids, kills it
+// and prints what failed. Its arguments: number of ids, mark, script.
+func cancelMain() int {
+	n, _ := strconv.Atoi(os.Args[2])
+	out := newLines()
+	e := New(Config{NoCgroup: true, KillWait: 500 * time.Millisecond})
+	e.strayWait = 100 * time.Millisecond
+	p, err := e.Start(context.Background(), Spec{
+		Path: "sh", Args: []string{"-c", os.Args[4]}, ID: os.Args[3],
+		Env: []string{"PATH=/usr/bin:/bin", "EXECUTOR_TEST=" + os.Args[3]}, Stdout: out,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	var ids []string
+	for range n {
+		ids = append(ids, <-out.ch)
+	}
+	p.Kill(nil)
+	fmt.Println(strings.Join(ids, " "))
+	fmt.Println(strings.ReplaceAll(fmt.Sprint(p.Wait().Err), "\n", "; "))
+	return 0
+}
+
+// An agent that is not root cannot kill what sudo made root's. It kills all else,
+// says which one is left, and the step ends.
+func TestKillOfWhatMayNotBeKilled(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can make a program that becomes root's")
+	}
+	setpriv, err := exec.LookPath("setpriv")
+	if err != nil {
+		t.Skip("no setpriv command")
+	}
+	//nolint:usetesting // another user cannot enter t.TempDir
+	dir, err := os.MkdirTemp("", "executor-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, from := range map[string]string{"agent": self, "become-root": setpriv} {
+		b, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteScript(filepath.Join(dir, name), b, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Join(dir, "become-root"), 0o755|os.ModeSetuid)); err != nil {
+		t.Fatal(err)
+	}
+	agent := exec.Command(filepath.Join(dir, "agent"), cancelArg, "4", testMark,
+		dir+`/become-root --reuid 0 sh -c 'grep Uid: /proc/$$/status; echo $$; exec sleep 1000' &
+		(setsid sh -c 'echo $$; exec sleep 1000' &)
+		echo $$; wait`)
+	agent.Dir = "/"
+	agent.SysProcAttr = &unix.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	b, err := agent.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, b)
+	}
+	ids, failure, _ := strings.Cut(string(b), "\n")
+	if !strings.Contains(ids, "Uid:\t0\t0\t0") {
+		t.Skipf("nothing becomes root's here (a mount without suid?): %q", ids)
+	}
+	left := 0
+	for _, p := range markedProcesses(testMark) {
+		if strings.Contains(" "+ids+" ", fmt.Sprintf(" %d ", p.pid)) {
+			left++
+			killLater(t, p)
+			if !strings.Contains(failure, fmt.Sprintf("process %d is still alive", p.pid)) {
+				t.Errorf("process %d is left, told: %s", p.pid, failure)
+			}
+		}
+	}
+	if left != 1 {
+		t.Errorf("%d processes of %q are left, told: %s", left, ids, failure)
 	}
 }
 

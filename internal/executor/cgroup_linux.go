@@ -191,7 +191,7 @@ func (g *cgroup) populated() (bool, error) {
 	if err != nil {
 		return true, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	return populatedIn(f)
 }
 
@@ -203,7 +203,7 @@ func populatedIn(f *os.File) (bool, error) {
 	if errors.Is(err, unix.ENODEV) {
 		return false, nil // removed
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return true, err
 	}
 	return bytes.Contains(b[:n], []byte("populated 1")), nil
@@ -254,7 +254,7 @@ func (g *cgroup) kill(deadline time.Time) error {
 	if err != nil {
 		return fmt.Errorf("kill cgroup: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	for {
 		if err := g.killOnce(); err != nil {
 			return err
@@ -306,7 +306,7 @@ func (g *cgroup) pids() []int {
 			return nil
 		}
 		b, _ := os.ReadFile(filepath.Join(p, "cgroup.procs"))
-		for _, f := range bytes.Fields(b) {
+		for f := range bytes.FieldsSeq(b) {
 			if pid, err := strconv.Atoi(string(f)); err == nil && pid > 0 {
 				pids = append(pids, pid)
 			}

@@ -109,7 +109,7 @@ func TestCgroupLostBeforeUse(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					defer unix.Close(dir)
+					defer func() { _ = unix.Close(dir) }()
 				}
 				return unix.Rmdir(h.Cgroup)
 			}
@@ -182,5 +182,86 @@ func TestNewRemovesOldCgroups(t *testing.T) {
 	later.platform.groups.sweep()
 	if exists(used.Handle().Cgroup) {
 		t.Error("the cgroup of the ended step is left")
+	}
+}
+
+// As su does through pam_systemd: a session's cgroup takes the process away.
+func TestKillFindsWhatLeftTheCgroup(t *testing.T) {
+	t.Parallel()
+	e := cgroupExecutor(t)
+	other := filepath.Join(testCgroup, "session")
+	if err := os.Mkdir(other, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Rmdir(other) })
+	out := newLines()
+	s := sh(`
+		sh -c 'echo $$ >"$1/cgroup.procs"; setsid sh -c "echo \$\$; exec sleep 1000" & echo $$; wait' sh "$1" &
+		wait`, other)
+	s.Stdout = out
+	p := start(t, e, s)
+	moved := []proc{out.nextProc(t), out.nextProc(t)}
+	if pids := (&cgroup{path: other}).pids(); len(pids) != 2 {
+		t.Fatalf("moved: %v", pids)
+	}
+	p.Kill(nil)
+	res := wait(t, p)
+	mustBeGone(t, moved...)
+	if res.Err != nil || !res.Cancelled {
+		t.Errorf("%+v", res)
+	}
+}
+
+// What left the cgroup and forks while it is killed: a child that nobody saw
+// would lose its parent, and with it the way to be found.
+func TestKillOfWhatForksOutsideTheCgroup(t *testing.T) {
+	t.Parallel()
+	e := cgroupExecutor(t)
+	other := filepath.Join(testCgroup, "forking-session")
+	if err := os.Mkdir(other, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Rmdir(other) })
+	mark := testMark + "-" + t.Name() + "."
+	out := newLines()
+	s := sh(`setsid sh -c '
+		echo $$ >"$1/cgroup.procs"
+		n=0; while [ $n -lt 1500 ]; do sleep 1000 >/dev/null & echo x; n=$((n + 1)); done; wait' sh "$1"`, other)
+	s.Env = testEnv("FORKS=" + mark)
+	s.Stdout = out
+	p := start(t, e, s)
+	for range 20 {
+		out.next(t)
+	}
+	p.Kill(nil)
+	res := wait(t, p)
+	if left := markedProcesses(mark); len(left) > 0 || !res.Cancelled || res.Err != nil {
+		t.Errorf("left %v, %+v", left, res)
+	}
+}
+
+// A script as root may make cgroups below its own.
+func TestCgroupsOfTheScriptAreRemoved(t *testing.T) {
+	t.Parallel()
+	e := cgroupExecutor(t)
+	for name, end := range map[string]string{"end": "", "kill": "sleep 1000"} {
+		out := newLines()
+		var own string
+		s := sh(`mkdir -p "$(echo "$1"/`+cgroupPrefix+`*`+name+`*)/a/b"; echo made; `+end, testCgroup)
+		s.ID += name
+		s.BeforeStart = func(h Handle) error { own = h.Cgroup; return nil }
+		s.Stdout = out
+		p := start(t, e, s)
+		out.next(t)
+		if name == "kill" {
+			if _, err := os.Stat(filepath.Join(own, "a", "b")); err != nil {
+				t.Fatal(err)
+			}
+			p.Kill(nil)
+		}
+		wait(t, p)
+		if _, err := os.Stat(own); !os.IsNotExist(err) {
+			t.Errorf("%s: the cgroup is left: %v", name, err)
+		}
 	}
 }

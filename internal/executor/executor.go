@@ -160,7 +160,8 @@ func (e *Executor) Method() string { return e.platform.method() }
 // matter to the step's daemons once the step has ended by itself.
 //
 // An error means that nothing runs: [ErrDir], exec.ErrNotFound or the system's
-// own are in its chain.
+// own are in its chain. (One exception, and its error says so: a script that kills
+// its supervisor within its first millisecond.)
 func (e *Executor) Start(ctx context.Context, spec Spec) (*Process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.ID, context.Cause(ctx))

@@ -30,6 +30,8 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case agentArg:
 			os.Exit(agentMain())
+		case cancelArg:
+			os.Exit(cancelMain())
 		case measureArg:
 			os.Exit(measureMain())
 		}
@@ -70,10 +72,11 @@ func removeTestCgroup() error {
 	if testCgroup == "" {
 		return nil
 	}
-	if left, _ := filepath.Glob(testCgroup + "/" + cgroupPrefix + "*"); len(left) > 0 {
-		return fmt.Errorf("cgroups: %v", left)
+	left, _ := filepath.Glob(testCgroup + "/" + cgroupPrefix + "*")
+	if err := removeCgroups(testCgroup); err != nil || len(left) > 0 {
+		return errors.Join(fmt.Errorf("cgroups: %v", left), err)
 	}
-	return unix.Rmdir(testCgroup)
+	return nil
 }
 
 // leftProcesses finds scripts by their environment and supervisors by their
@@ -149,7 +152,7 @@ func sweepWhenEmpty(t testing.TB, c *cgroups) {
 		if err != nil {
 			continue
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		for deadline := time.Now().Add(10 * time.Second); ; {
 			if live, err := populatedIn(f); err != nil || !live {
 				break

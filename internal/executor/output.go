@@ -48,14 +48,14 @@ func openStreams(stdout, stderr Sink) (*streams, error) {
 func (s *streams) closeChild() {
 	for i, f := range s.child {
 		if i == 0 || f != s.child[0] {
-			f.Close()
+			_ = f.Close()
 		}
 	}
 }
 
 func (s *streams) closeParent() {
 	for _, p := range s.pipes {
-		p.r.Close()
+		_ = p.r.Close()
 	}
 }
 

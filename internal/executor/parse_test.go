@@ -4,6 +4,7 @@ package executor
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -86,14 +87,14 @@ func TestFrames(t *testing.T) {
 			t.Errorf("%v\n%s", err, diff)
 		}
 	}
-	if _, err := readFrame(&b); err != io.EOF {
+	if _, err := readFrame(&b); !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %v", err)
 	}
 	if err := writeFrame(&b, strings.Repeat("x", maxFrame)); err == nil || b.Len() != 0 {
 		t.Errorf("too big a frame: %v, %d bytes sent", err, b.Len())
 	}
 	for _, bad := range []string{"\x00\x00\x00\x00", "\xff\xff\xff\xff", "\x00\x00\x00\x05\x00\x00\x00\x02x", "\x00\x00\x00\x02\x00\x00", "\x00\x00\x00\x09\x00", "\x00\x00"} {
-		if f, err := readFrame(strings.NewReader(bad)); err == nil || err == io.EOF {
+		if f, err := readFrame(strings.NewReader(bad)); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("%q: %q, %v", bad, f, err)
 		}
 	}

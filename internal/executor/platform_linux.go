@@ -24,7 +24,7 @@ func (p *platform) init(e *Executor, cfg Config) {
 	}
 	boot, err := bootID()
 	if err != nil {
-		e.log.Warn("leftovers will not be recognised after a restart", "err", err)
+		e.log.Warn("leftovers will not be recognized after a restart", "err", err)
 	}
 	p.boot = boot
 	if cfg.NoCgroup {
@@ -147,7 +147,7 @@ func (e *Executor) startInCgroup(l launch) (_ tree, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: open: %w", errNoCgroup, err)
 	}
-	defer unix.Close(dir)
+	defer func() { _ = unix.Close(dir) }()
 	child, err := os.StartProcess(l.path, l.argv, &os.ProcAttr{
 		Dir: l.dir, Env: l.env, Files: l.files[:],
 		Sys: &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: dir},

@@ -55,7 +55,7 @@ func (e *Executor) startSupervised(l launch) (_ tree, err error) {
 		_ = ctl.Close()
 		return nil, fmt.Errorf("start supervisor: %w", err)
 	}
-	defer null.Close()
+	defer func() { _ = null.Close() }()
 	sup, err := os.StartProcess(e.selfExe, []string{"ssmrun", superviseArg, l.id}, &os.ProcAttr{
 		Dir: "/",
 		// One running thread is all it needs, and it starts faster so.
@@ -84,6 +84,7 @@ func (e *Executor) startSupervised(l launch) (_ tree, err error) {
 		if err != nil {
 			// Whatever stage it failed at, nothing may be left to run.
 			_ = killSupervised(t.supervisor(), time.Now().Add(e.killWait))
+			_ = sup.Kill()
 			<-t.gone
 			_ = ctl.Close()
 		}
@@ -177,9 +178,8 @@ func (t *supervisedTree) kill(wait time.Duration) error {
 	err := errors.Join(
 		killSupervised(t.supervisor(), deadline),
 		killBelow(proc{pid: t.h.PID, start: t.h.StartTicks}, deadline))
-	if err == nil {
-		<-t.gone
-	}
+	_ = t.sup.Kill() // for a system whose /proc does not show it
+	<-t.gone
 	return err
 }
 

@@ -13,7 +13,7 @@ import (
 // platform is the side of an Executor on Unix systems other than Linux, where a
 // tree is the process group that the program leads. Children that made a group or
 // session of their own survive a kill: holding them would take what each system
-// has (a job's reaper on FreeBSD, nothing on macOS).
+// has (procctl's reaper on FreeBSD, nothing on macOS).
 type platform struct{}
 
 func (platform) init(*Executor, Config) {}

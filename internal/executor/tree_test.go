@@ -54,7 +54,7 @@ func TestKillEndsTheWholeTree(t *testing.T) {
 		p.Kill(errors.New("too late"))
 		res := wait(t, p)
 		mustBeGone(t, procs...)
-		if !res.Cancelled || res.TimedOut || res.Cause != cause || res.ExitCode != 137 || res.Err != nil {
+		if !res.Cancelled || res.TimedOut || !errors.Is(res.Cause, cause) || res.ExitCode != 137 || res.Err != nil {
 			t.Errorf("%+v", res)
 		}
 		if h := p.Handle(); h.SupervisorPID != 0 {
@@ -96,7 +96,7 @@ func TestContextEndsTheWholeTree(t *testing.T) {
 		cancel(cause)
 		res := wait(t, p)
 		mustBeGone(t, child)
-		if !res.Cancelled || res.Cause != cause || res.Err != nil {
+		if !res.Cancelled || !errors.Is(res.Cause, cause) || res.Err != nil {
 			t.Errorf("%+v", res)
 		}
 	})
@@ -230,55 +230,36 @@ func TestKillOfATreeThatForks(t *testing.T) {
 	})
 }
 
-// As su does through pam_systemd: a session's cgroup takes the process away.
-func TestKillFindsWhatLeftTheCgroup(t *testing.T) {
+// A frozen tree has no process that the freeze did not see.
+func TestFreeze(t *testing.T) {
 	t.Parallel()
-	e := cgroupExecutor(t)
-	other := filepath.Join(testCgroup, "session")
-	if err := os.Mkdir(other, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Rmdir(other) })
+	e := supervisorExecutor(t)
 	out := newLines()
-	s := sh(`
-		sh -c 'echo $$ >"$1/cgroup.procs"; setsid sh -c "echo \$\$; exec sleep 1000" & echo $$; wait' sh "$1" &
-		wait`, other)
+	s := sh(`breed() { n=0; while [ $n -lt 500 ]; do sleep 1000 >/dev/null & echo x; n=$((n + 1)); done; wait; }
+		breed & breed & breed & breed & wait`)
 	s.Stdout = out
 	p := start(t, e, s)
-	moved := []proc{out.nextProc(t), out.nextProc(t)}
-	if pids := (&cgroup{path: other}).pids(); len(pids) != 2 {
-		t.Fatalf("moved: %v", pids)
-	}
-	p.Kill(nil)
-	res := wait(t, p)
-	mustBeGone(t, moved...)
-	if res.Err != nil || !res.Cancelled {
-		t.Errorf("%+v", res)
-	}
-}
-
-// A script as root may make cgroups below its own.
-func TestCgroupsOfTheScriptAreRemoved(t *testing.T) {
-	t.Parallel()
-	e := cgroupExecutor(t)
-	for name, end := range map[string]string{"end": "", "kill": "sleep 1000"} {
-		out := newLines()
-		var own string
-		s := sh(`mkdir -p "$(echo "$1"/`+cgroupPrefix+`*`+name+`*)/a/b"; echo made; `+end, testCgroup)
-		s.ID += name
-		s.BeforeStart = func(h Handle) error { own = h.Cgroup; return nil }
-		s.Stdout = out
-		p := start(t, e, s)
+	for range 20 {
 		out.next(t)
-		if name == "kill" {
-			if _, err := os.Stat(filepath.Join(own, "a", "b")); err != nil {
-				t.Fatal(err)
-			}
-			p.Kill(nil)
+	}
+	tree := membersOf(proc{pid: p.Handle().PID, start: p.Handle().StartTicks})
+	frozen, err := freeze(tree)
+	if err != nil || len(frozen) < 20 {
+		t.Fatalf("%d processes, %v", len(frozen), err)
+	}
+	seen := make(map[int]bool)
+	for _, f := range frozen {
+		seen[f.pid] = true
+	}
+	for range 20 {
+		all, err := listProcs()
+		if err != nil {
+			t.Fatal(err)
 		}
-		wait(t, p)
-		if _, err := os.Stat(own); !os.IsNotExist(err) {
-			t.Errorf("%s: the cgroup is left: %v", name, err)
+		for _, now := range tree(all) {
+			if !seen[now.pid] {
+				t.Fatalf("process %d is new in a frozen tree of %d", now.pid, len(frozen))
+			}
 		}
 	}
 }
@@ -297,7 +278,7 @@ func TestOutputHeldOutsideTheTree(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer holder.Close()
+		defer func() { _ = holder.Close() }()
 		p.Kill(nil)
 		res := wait(t, p)
 		if !res.Cancelled || res.ExitCode != 137 || res.Err == nil || !strings.Contains(res.Err.Error(), "holds it open") {
@@ -315,22 +296,15 @@ func TestSupervisorKilledByItsScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := newLines()
-	s := sh(`read x <"$1"; sh -c 'echo $$; exec sleep 1000' & echo $$; kill $PPID; kill -KILL $PPID; sleep 1000`, fifo)
+	s := sh(`sh -c 'echo $$; exec sleep 1000' & echo $$; read x <"$1"; kill $PPID; kill -KILL $PPID; sleep 1000`, fifo)
 	s.Stdout = out
 	p := start(t, e, s)
+	tree := []proc{out.nextProc(t), out.nextProc(t)}
 	if err := os.WriteFile(fifo, []byte("go\n"), 0); err != nil {
 		t.Fatal(err)
 	}
 	res := wait(t, p)
-	for range 2 {
-		pid, err := strconv.Atoi(out.next(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if now, err := readProc(pid); err == nil && !now.dead() {
-			t.Errorf("process %d of the tree is alive", pid)
-		}
-	}
+	mustBeGone(t, tree...)
 	if res.Err == nil || res.ExitCode != -1 || res.Cancelled || res.TimedOut || res.Cause != nil || !strings.Contains(res.Err.Error(), "signal: killed") {
 		t.Errorf("%+v", res)
 	}
