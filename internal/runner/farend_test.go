@@ -120,7 +120,7 @@ func bubbleEnd(t *testing.T, ids ...string) *farEnd {
 }
 
 // portEnd makes one on a real port.
-func portEnd(t *testing.T, ids ...string) *farEnd {
+func portEnd(t testing.TB, ids ...string) *farEnd {
 	f := newFarEnd(ids...)
 	srv := httptest.NewServer(f)
 	t.Cleanup(srv.Close)
@@ -140,7 +140,7 @@ func newFarEnd(ids ...string) *farEnd {
 
 func (f *farEnd) since() time.Duration { return time.Since(f.start) }
 
-func (f *farEnd) http(t *testing.T) *http.Client {
+func (f *farEnd) http(t testing.TB) *http.Client {
 	if f.net != nil {
 		return f.net.client(t)
 	}
@@ -151,7 +151,7 @@ func (f *farEnd) http(t *testing.T) *http.Client {
 
 // config has real SDK clients that talk to the far end. As on AWS, the endpoint
 // is not the caller's own, unless the far end speaks the long poll.
-func (f *farEnd) config(t *testing.T) Config {
+func (f *farEnd) config(t testing.TB) Config {
 	client := f.http(t)
 	creds := credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")
 	c := Config{

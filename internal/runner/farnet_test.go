@@ -83,7 +83,7 @@ func (n *farNet) hangUp() {
 }
 
 // client is an HTTP client whose connections all lead here.
-func (n *farNet) client(t *testing.T) *http.Client {
+func (n *farNet) client(t testing.TB) *http.Client {
 	tr := &http.Transport{DialContext: n.dial}
 	if t != nil {
 		t.Cleanup(tr.CloseIdleConnections)

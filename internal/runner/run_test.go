@@ -116,3 +116,17 @@ func TestRun(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkRun is a run's own cost: seven calls over a real connection to a far
+// end that is done at once.
+func BenchmarkRun(b *testing.B) {
+	f := portEnd(b, id(1))
+	f.revisions = true
+	f.plans[""] = plan{begin: time.Nanosecond, end: time.Nanosecond}
+	r := New(f.config(b))
+	for b.Loop() {
+		if _, err := r.Run(b.Context(), request(id(1)), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
