@@ -20,16 +20,15 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// TestScripts runs testdata/*.txtar. Each sees one service with three agents
-// through AWS's environment variables, and the ids as $ID1 to $ID3; a script
-// with serve in its name sees none and starts its own.
+// TestScripts runs testdata/*.txtar. Each sees a service of its own with three
+// agents through AWS's environment variables, and the ids as $ID1 to $ID3.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	s := testenv.Start(t, testenv.Options{Agents: 3, Buckets: []string{"logs"}})
 	bin := filepath.Dir(testenv.Binary(t, "ssmrun"))
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
+			s := testenv.Start(t, testenv.Options{Agents: 3, Buckets: []string{"logs"}})
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Setenv("DATA", s.Data)
 			for i, id := range s.InstanceIDs {
