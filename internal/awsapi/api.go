@@ -21,8 +21,8 @@ import (
 	"ssmrun/internal/store"
 )
 
-// Headers of the long poll: every answer about one command carries its
-// revision; a request that carries "N;SECONDS" is answered as soon as the
+// Headers of the long poll: SendCommand's answer, and every ListCommands answer
+// about one command, carry its revision; a request that carries "N;SECONDS" is answered as soon as the
 // revision is not N, after SECONDS at the latest. AWS knows neither.
 const (
 	HeaderRevision = "X-Ssmrun-Revision"

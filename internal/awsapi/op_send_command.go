@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -97,6 +98,7 @@ func (a *API) sendCommand(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	c.Subject.CommandID = sent.ID
+	c.Answer.Set(HeaderRevision, strconv.FormatInt(sent.Revision, 10))
 	return struct{ Command commandJSON }{commandOut(sent, in.InstanceIds)}, nil
 }
 

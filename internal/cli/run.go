@@ -118,18 +118,24 @@ func (f *runFlags) run(ctx context.Context, stdio Stdio) error {
 			return fail(err)
 		}
 	}
-	return runAndShow(ctx, r, f.req, stdio, f.json, f.quiet)
+	return runAndShow(ctx, r, f.req, stdio, rendering{json: f.json, quiet: f.quiet, success: runner.SuccessText})
+}
+
+// rendering says how a run is shown.
+type rendering struct {
+	json, quiet bool
+	success     func(*runner.Result) string // the last line
 }
 
 // runAndShow runs a request and shows how it goes and what comes of it.
-func runAndShow(ctx context.Context, r *runner.Runner, req runner.Request, stdio Stdio, asJSON, quiet bool) error {
+func runAndShow(ctx context.Context, r *runner.Runner, req runner.Request, stdio Stdio, how rendering) error {
 	observe := func(e runner.Event) {
-		if !quiet {
+		if !how.quiet {
 			fmt.Fprintln(stdio.Err, e.String())
 		}
 	}
 	result, err := r.Run(ctx, req, observe)
-	if asJSON {
+	if how.json {
 		if e := writeJSON(stdio.Out, result, err); e != nil {
 			return e
 		}
@@ -144,8 +150,8 @@ func runAndShow(ctx context.Context, r *runner.Runner, req runner.Request, stdio
 	if err != nil {
 		return failAfter(result, err)
 	}
-	if !quiet {
-		fmt.Fprintln(stdio.Err, runner.SuccessText(result))
+	if !how.quiet {
+		fmt.Fprintln(stdio.Err, how.success(result))
 	}
 	return nil
 }

@@ -88,5 +88,7 @@ func try(ctx context.Context, stdio Stdio, command string) (err error) {
 	return runAndShow(ctx, r, runner.Request{
 		InstanceIDs: info.InstanceIDs, Document: defaultDocument, Parameters: map[string]any{"commands": []any{command}},
 		Timeout: runner.DefaultTimeout, Outputs: runner.OutputsOfAll, Each: false,
-	}, stdio, false, false)
+	}, stdio, rendering{success: func(res *runner.Result) string {
+		return fmt.Sprintf("Succeeded on %d instances in %d ms. All of it is stopped and removed now;\n'ssmrun serve --help' tells how to keep a service.", len(res.Instances), res.Ended.Sub(res.Started).Milliseconds())
+	}})
 }
