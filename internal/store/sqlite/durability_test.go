@@ -19,8 +19,8 @@ func TestKilled(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	var acknowledged []int
-	for round := range 5 {
-		acknowledged = append(acknowledged, writeUntilKilled(t, path, 50+100*round)...)
+	for round := range 4 {
+		acknowledged = append(acknowledged, writeUntilKilled(t, path, 40+60*round)...)
 		db, err := sqlite.Open(t.Context(), path, sqlite.Options{})
 		if err != nil {
 			t.Fatalf("open after a kill: %v", err)

@@ -81,7 +81,7 @@ func TestQueryPlans(t *testing.T) {
 		}
 	}
 	t.Logf("%d plans", looked)
-	if looked < 200 {
+	if looked < 250 {
 		t.Errorf("only %d plans were looked at", looked)
 	}
 }
@@ -89,11 +89,11 @@ func TestQueryPlans(t *testing.T) {
 // listAll asks for lists with every combination of conditions, twice: from
 // their beginning and from a token on.
 func listAll(tx store.Tx, now time.Time) error {
-	for bits := range 1 << 7 {
+	for bits := range 1 << 6 {
 		var q store.CommandQuery
 		for bit, set := range []func(){
-			func() { q.CommandID = "c" }, func() { q.InstanceID = "i" }, func() { q.InvokedAfter = now.Add(-time.Hour) },
-			func() { q.InvokedBefore = now.Add(time.Hour) }, func() { q.Statuses = []string{"Pending"} }, func() { q.Document = "d" },
+			func() { q.CommandID = "c" }, func() { q.InstanceID = "i" },
+			func() { q.InvokedAfter, q.InvokedBefore = now.Add(-time.Hour), now.Add(time.Hour) }, func() { q.Statuses = []string{"Pending"} }, func() { q.Document = "d" },
 			func() { q.Executing = true },
 		} {
 			if bits&(1<<bit) != 0 {

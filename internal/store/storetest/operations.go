@@ -133,7 +133,7 @@ func reading(rt *rapid.T) op {
 	scope := someScope.Draw(rt, "scope")
 	command, instance := someCommand.Draw(rt, "command"), someInstance.Draw(rt, "instance")
 	limit := rapid.IntRange(1, 4).Draw(rt, "limit")
-	switch rapid.IntRange(0, 16).Draw(rt, "read") {
+	switch rapid.IntRange(0, 18).Draw(rt, "read") {
 	case 0:
 		return op{"Command " + command, func(tx store.Tx) (any, error) { return tx.Command(scope, command) }}
 	case 1:
@@ -185,6 +185,11 @@ func reading(rt *rapid.T) op {
 	case 15:
 		id := someName.Draw(rt, "id")
 		return op{"Activation " + id, func(tx store.Tx) (any, error) { return tx.Activation(id) }}
+	case 16, 17:
+		return op{"NextDue", func(tx store.Tx) (any, error) {
+			at, ok, err := tx.NextDue()
+			return fmt.Sprint(at.UTC(), ok), err
+		}}
 	default:
 		name := someDocument.Draw(rt, "name")
 		version := rapid.SampledFrom([]string{"", "$DEFAULT", "$LATEST", "1", "2", "10"}).Draw(rt, "version")

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -38,15 +37,6 @@ func testModel(t *testing.T, open func(t *testing.T) store.Store) {
 					for _, op := range ops {
 						op.compare(rt, tx, m)
 					}
-					return nil
-				}); err != nil {
-					rt.Fatalf("View: %v", err)
-				}
-			},
-			// After every step: the things that are easily left behind.
-			"": func(rt *rapid.T) {
-				if err := s.View(t.Context(), func(tx store.Tx) error {
-					nextDue.compare(rt, tx, m)
 					return nil
 				}); err != nil {
 					rt.Fatalf("View: %v", err)
@@ -135,11 +125,6 @@ func (o op) compare(rt *rapid.T, tx store.Tx, m *model) (refused bool) {
 	}
 	return false
 }
-
-var nextDue = op{"NextDue", func(tx store.Tx) (any, error) {
-	at, ok, err := tx.NextDue()
-	return fmt.Sprint(at.UTC(), ok), err
-}}
 
 // The generators draw from few values, so that things meet.
 var (
