@@ -1,11 +1,15 @@
 package objects
 
 import (
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -32,6 +36,31 @@ func TestHeadBucket(t *testing.T) {
 	want(t, err, http.StatusForbidden, "")
 	_, err = headBucket(t, e.client(asKey(accessKey, "wrong", "")), "no-such-bucket")
 	want(t, err, http.StatusForbidden, "") // who is nobody does not learn what is there
+}
+
+// What stands around Handler has its own Date; the gateway's name is no business of clients.
+func TestHeadersOfAnswers(t *testing.T) {
+	t.Parallel()
+	e, bucket := shared(t)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", "Thu, 01 Jan 2026 00:00:00 GMT")
+		e.Handler().ServeHTTP(w, r)
+	}))
+	t.Cleanup(web.Close)
+	for _, key := range []string{"", "/none"} {
+		req := signed(t, "GET", web.URL+"/"+bucket+key, "", time.Now(), nil)
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.Header["Date"]; len(got) != 1 || got[0] != "Thu, 01 Jan 2026 00:00:00 GMT" {
+			t.Errorf("%q: Date: %q", key, got)
+		}
+		if len(resp.Header["X-Amz-Request-Id"]) != 1 || resp.Header.Get("Server") != "" {
+			t.Errorf("%q: %v", key, resp.Header)
+		}
+	}
 }
 
 func TestErrorsNameTheirCause(t *testing.T) {
@@ -111,6 +140,15 @@ func TestEnsureBucket(t *testing.T) {
 		if err := e.EnsureBucket(t.Context(), tc.name, tc.region); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s in %s: got %v, want %q", tc.name, tc.region, err, tc.want)
 		}
+	}
+	errs := make([]error, 16)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() { errs[i] = e.EnsureBucket(t.Context(), bucket+"-many", regionB) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Errorf("many at once: %v", err)
 	}
 	// The bucket is one like any other: with an owner, an expected one included, and private files.
 	_, err := e.client().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, ExpectedBucketOwner: aws.String(DefaultAccountID)})

@@ -28,8 +28,10 @@
 //
 // Durability. versitygw never syncs. The store in this package does, after the
 // gateway has put a file into place and before the client sees the answer: the
-// file with its attributes, then each directory up to the root. So an object
-// whose upload was acknowledged survives a power cut, as a command does.
+// file with its attributes, and each directory above it whose name may not be on
+// the disk yet. So an object whose upload was acknowledged survives a power cut,
+// as a command does. Parts of an upload are not synced, the object made of them is;
+// a deletion is not synced either, so a deleted object may come back.
 //
 // Traps. versitygw's file store changes the working directory of the whole
 // process to Dir/buckets, so all other paths of the process must be absolute and

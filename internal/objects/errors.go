@@ -32,6 +32,8 @@ var (
 		message: "Keys are paths of files on this endpoint: \".\", \"..\" and names that begin with \".sgwtmp\" cannot be parts of a key, nor can zero bytes."}
 	errKeyTooLong = &refusal{status: http.StatusBadRequest, code: "KeyTooLongError",
 		message: "Your key is too long: a key has at most 1024 bytes."}
+	errIncompleteBody = &refusal{status: http.StatusBadRequest, code: "IncompleteBody",
+		message: "The request body terminated unexpectedly."}
 	errFormUpload = &refusal{status: http.StatusNotImplemented, code: "NotImplemented",
 		message: "Uploads by HTML forms are not implemented. Use PutObject."}
 )

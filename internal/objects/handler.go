@@ -1,8 +1,11 @@
 package objects
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,9 +16,10 @@ import (
 	"time"
 )
 
-// maxInFlight bounds the requests that the gateway of one region works on; more
-// wait in Handler, where they cost little, until their client gives up.
-const maxInFlight = 256
+// maxInFlight bounds the requests that one gateway works on, and with them file
+// descriptors (up to a dozen each) and buffers of a mebibyte. More wait in
+// Handler, where they cost little, until their client gives up.
+const maxInFlight = 128
 
 // regionHeader tells in which region a bucket is.
 const regionHeader = "x-amz-bucket-region"
@@ -50,9 +54,41 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	defer context.AfterFunc(s.ctx, func() { cancel(context.Cause(s.ctx)) })()
-	ctx = context.WithValue(ctx, targetKey{}, &t)
-	s.gateway(&t).proxy.ServeHTTP(w, r.WithContext(ctx))
+	defer context.AfterFunc(s.ctx, func() {
+		cancel(context.Cause(s.ctx))
+		// The proxy waits for its reader of the body, which knows no context.
+		conn := http.NewResponseController(w)
+		_ = conn.SetReadDeadline(time.Now())
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+	})()
+	r = r.WithContext(context.WithValue(ctx, targetKey{}, &t))
+	if err := readAhead(r); err != nil {
+		errIncompleteBody.write(w, r) // to nobody, most likely
+		return
+	}
+	s.gateway(&t).proxy.ServeHTTP(w, r)
+}
+
+// ahead is what the gateway reads of a body before it looks at the request; an
+// error there it prints to standard error.
+const ahead = 8 << 10
+
+// readAhead reads the beginning of the body before the gateway is bothered with
+// the request, so that a client that goes away, or is slow with a small body, is
+// dealt with here.
+func readAhead(r *http.Request) error {
+	if r.ContentLength <= 0 {
+		return nil
+	}
+	begin := make([]byte, min(r.ContentLength, ahead))
+	if _, err := io.ReadFull(r.Body, begin); err != nil {
+		return fmt.Errorf("read the body: %w", err)
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(begin), r.Body), r.Body}
+	return nil
 }
 
 // targetKey carries the target to the proxy's look at the answer.
@@ -116,6 +152,12 @@ func newProxy(socket string, store *store, log *slog.Logger) *httputil.ReversePr
 				return errors.New("a request without a target")
 			}
 			resp.Header.Del("Server")
+			resp.Header.Del("Date") // the server that Handler runs in sets its own
+			for _, twice := range []string{"X-Amz-Request-Id", "X-Amz-Id-2"} {
+				if values := resp.Header[twice]; len(values) > 1 {
+					resp.Header[twice] = values[:1]
+				}
+			}
 			if resp.Request.Method == http.MethodHead && t.key == "" && resp.Header.Get(regionHeader) == "" {
 				if at := store.region(t.bucket); at != "" {
 					resp.Header.Set(regionHeader, at)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/s3api"
@@ -139,11 +141,13 @@ func (s *Server) serve(ctx context.Context) error {
 				}
 				g.served <- err
 			}()
-			// Not ctx: a gateway that is not yet serving cannot be shut down.
 			select {
 			case <-ready:
 			case err := <-g.served:
 				g.served <- err
+				return fmt.Errorf("serve %s: %w", region, err)
+			}
+			if err := g.answers(s.ctx); err != nil {
 				return fmt.Errorf("serve %s: %w", region, err)
 			}
 			if ctx.Err() != nil {
@@ -152,6 +156,24 @@ func (s *Server) serve(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// answers waits until the gateway answers a request. That it listens is not
+// enough: until it accepts connections it ignores being shut down, and Stop would
+// wait for ever. Hence no ctx of Start's here either.
+func (g *gateway) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://objects/", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := g.proxy.Transport.RoundTrip(req)
+	if err != nil {
+		return fmt.Errorf("wait for the first answer: %w", err)
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.Body.Close()
 }
 
 // gateway gives the gateway for a request: that of its region and domain, or the
@@ -248,8 +270,8 @@ func (s *Server) stop(ctx context.Context) error {
 	}
 	errs = append(errs, s.unsocket())
 	if s.wd != "" {
-		if err := os.Chdir(s.wd); err != nil {
-			errs = append(errs, fmt.Errorf("restore the working directory: %w", err))
+		if err := os.Chdir(s.wd); err != nil { // it may be gone by now; then there is nothing to go back to
+			s.log.Debug("restore the working directory", "error", err)
 		}
 	}
 	started.Store(false)

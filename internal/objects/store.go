@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -38,6 +39,7 @@ type store struct {
 	regions []string
 	fsync   func(*os.File) error
 	log     *slog.Logger
+	kept    keptDirs
 
 	// creating makes a bucket and its region one step for those who ask for the region.
 	creating sync.RWMutex
@@ -56,10 +58,18 @@ func openStore(cfg Config) (*store, error) {
 	if err := os.MkdirAll(s.root, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder for objects: %w", err)
 	}
+	for _, dir := range []string{cfg.Dir, filepath.Dir(cfg.Dir)} { // they may be new
+		if err := s.syncOne(dir); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.chooseAttributes(filepath.Join(cfg.Dir, "attributes")); err != nil {
 		return nil, err
 	}
-	opts := posix.PosixOpts{ValidateBucketNames: true}
+	opts := posix.PosixOpts{
+		ValidateBucketNames: true,
+		CopyObjectThreshold: 5 << 30, // S3's; left out it is 0 and every copy is refused
+	}
 	opts.SetNewDirPerm(0o700)
 	opts.SetNewFilePerm(0o600)
 	files, err := posix.New(s.root, s.attrs, opts)
@@ -146,21 +156,21 @@ func (s *store) region(bucket string) string {
 
 // ensureBucket makes a bucket that is not there yet.
 func (s *store) ensureBucket(ctx context.Context, name, region string) error {
-	acl, err := json.Marshal(auth.ACL{Owner: s.owner})
-	if err != nil {
-		return fmt.Errorf("encode the bucket's access list: %w", err)
-	}
-	err = s.createBucket(ctx, region, &s3.CreateBucketInput{
-		Bucket:                    &name,
-		ObjectOwnership:           types.ObjectOwnershipBucketOwnerEnforced,
-		CreateBucketConfiguration: &types.CreateBucketConfiguration{},
-	}, acl)
-	var coded s3err.S3Error
-	if errors.As(err, &coded) && (coded.BaseError().Code == "BucketAlreadyOwnedByYou" || coded.BaseError().Code == "BucketAlreadyExists") {
-		err = nil
-	}
-	if err != nil {
-		return fmt.Errorf("make bucket %s: %w", name, err)
+	if s.region(name) == "" {
+		acl, err := json.Marshal(auth.ACL{Owner: s.owner})
+		if err != nil {
+			return fmt.Errorf("encode the bucket's access list: %w", err)
+		}
+		err = s.createBucket(ctx, region, &s3.CreateBucketInput{
+			Bucket:                    &name,
+			ObjectOwnership:           types.ObjectOwnershipBucketOwnerEnforced,
+			CreateBucketConfiguration: &types.CreateBucketConfiguration{},
+		}, acl)
+		var coded s3err.S3Error
+		faster := errors.As(err, &coded) && strings.HasPrefix(coded.BaseError().Code, "BucketAlready") // somebody else
+		if err != nil && !faster {
+			return fmt.Errorf("make bucket %s: %w", name, err)
+		}
 	}
 	if at := s.region(name); at != region {
 		return fmt.Errorf("bucket %s is already there, in region %s instead of %s: choose another name, or that region", name, at, region)
@@ -193,6 +203,7 @@ func (r regional) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, ac
 
 // PutObject stores an object and returns when it is on the disk.
 func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
+	in.Body = whole(in.Body, in.ContentLength)
 	out, err := s.Backend.PutObject(ctx, in)
 	if err == nil {
 		err = s.syncObject(*in.Bucket, *in.Key)
@@ -211,6 +222,7 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 
 // UploadPart stores a part. It is not synced: the object made of the parts is.
 func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
+	in.Body = whole(in.Body, in.ContentLength)
 	out, err := s.Backend.UploadPart(ctx, in)
 	return out, s.coded("store part", deref(in.Bucket), deref(in.Key), err)
 }
@@ -224,6 +236,24 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 	return out, version, s.coded("complete upload", deref(in.Bucket), deref(in.Key), err)
 }
 
+// DeleteObject deletes an object.
+func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
+	defer s.kept.forget()
+	return s.Backend.DeleteObject(ctx, in)
+}
+
+// DeleteObjects deletes objects.
+func (s *store) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
+	defer s.kept.forget()
+	return s.Backend.DeleteObjects(ctx, in)
+}
+
+// DeleteBucket deletes an empty bucket.
+func (s *store) DeleteBucket(ctx context.Context, bucket string) error {
+	defer s.kept.forget()
+	return s.Backend.DeleteBucket(ctx, bucket)
+}
+
 // coded passes S3's own errors on and logs any other, which the gateway would
 // print to standard error.
 func (s *store) coded(what, bucket, key string, err error) error {
@@ -231,7 +261,7 @@ func (s *store) coded(what, bucket, key string, err error) error {
 	if err == nil || errors.As(err, &coded) {
 		return err
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) { // the client went away
+	if errors.Is(err, errCutOff) || errors.Is(err, io.ErrUnexpectedEOF) { // the client went away
 		s.log.Debug(what, "bucket", bucket, "key", key, "error", err)
 		return s3err.GetAPIError(s3err.ErrIncompleteBody)
 	}

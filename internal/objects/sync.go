@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
 // syncObject puts the object with its attributes on the disk, and the names
@@ -16,30 +17,51 @@ func (s *store) syncObject(bucket, key string) error {
 		return err
 	}
 	// The gateway's layout: one file per attribute in a folder named meta.
-	rel := filepath.Join(bucket, key, "meta")
-	entries, err := os.ReadDir(filepath.Join(s.sidecar, rel))
+	folder := filepath.Join(bucket, key, "meta")
+	entries, err := os.ReadDir(filepath.Join(s.sidecar, folder))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read attributes: %w", err)
 	}
+	var files []string
 	for _, e := range entries {
-		if err := s.syncOne(filepath.Join(s.sidecar, rel, e.Name())); err != nil {
-			return err
-		}
+		files = append(files, filepath.Join(folder, e.Name()))
 	}
-	return s.syncUp(s.sidecar, rel)
+	return s.syncUp(s.sidecar, files...)
 }
 
-// syncUp syncs rel below root, then every directory above it, root included.
-func (s *store) syncUp(root, rel string) error {
-	for ; rel != "."; rel = filepath.Dir(rel) {
-		if err := s.syncOne(filepath.Join(root, rel)); err != nil {
-			return err
+// syncUp syncs files of one folder, given relative to root, and the directories
+// above them as far as their own names may not be on the disk yet. It does so at
+// once, because a disk answers many flushes in little more than the time of one.
+func (s *store) syncUp(root string, files ...string) error {
+	if len(files) == 0 {
+		return nil
+	}
+	since := s.kept.since()
+	var paths, dirs []string
+	for _, file := range files {
+		paths = append(paths, filepath.Join(root, file))
+	}
+	for dir := filepath.Dir(paths[0]); ; dir = filepath.Dir(dir) {
+		dirs = append(dirs, dir)
+		if dir == root || s.kept.has(dir) {
+			break
 		}
 	}
-	return s.syncOne(root)
+	paths = append(paths, dirs...)
+	errs := make([]error, len(paths))
+	var wg sync.WaitGroup
+	for i, path := range paths {
+		wg.Go(func() { errs[i] = s.syncOne(path) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	s.kept.add(since, dirs)
+	return nil
 }
 
 // syncOne syncs a file or directory. One that is gone was deleted by somebody
@@ -60,4 +82,55 @@ func (s *store) syncOne(path string) error {
 		return fmt.Errorf("sync %s: %w", path, err)
 	}
 	return nil
+}
+
+// maxKept bounds what is remembered of directories.
+const maxKept = 4096
+
+// keptDirs remembers directories whose names are on the disk, up to the root, so
+// that the second object in a folder needs two syncs and not one for each
+// directory above it.
+type keptDirs struct {
+	mu    sync.Mutex
+	epoch int // counts forget
+	dirs  map[string]struct{}
+}
+
+// since is the epoch that add wants from before the syncs.
+func (k *keptDirs) since() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.epoch
+}
+
+func (k *keptDirs) has(dir string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, ok := k.dirs[dir]
+	return ok
+}
+
+// add remembers directories that were synced since an epoch. If something was
+// deleted since, one of them may have been made anew and is not remembered.
+func (k *keptDirs) add(epoch int, dirs []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.epoch != epoch {
+		return
+	}
+	if k.dirs == nil || len(k.dirs) > maxKept {
+		k.dirs = map[string]struct{}{}
+	}
+	for _, dir := range dirs {
+		k.dirs[dir] = struct{}{}
+	}
+}
+
+// forget is called after anything was deleted: the gateway removes directories
+// that became empty, and a later one of the same name is not on the disk.
+func (k *keptDirs) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.epoch++
+	k.dirs = nil
 }
