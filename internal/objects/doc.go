@@ -37,6 +37,7 @@
 // process to Dir/buckets, so all other paths of the process must be absolute and
 // there can be one Server at a time (Start says so; Stop restores the directory).
 // It reads the wall clock itself: the 15 minutes of allowed skew cannot be
-// tested with an injected clock. It prints unexpected errors to standard error by
-// itself; the store turns the ones it can into log records.
+// tested with an injected clock. It takes the end of a connection for the end of a
+// body (whole). It prints unexpected errors to standard error by itself; Handler
+// and the store keep the ordinary ones, of clients that go away, from it.
 package objects
