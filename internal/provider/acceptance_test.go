@@ -304,7 +304,7 @@ func TestDocumentMadeBeforeApply(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("terraform plan: exit %d\n%s", code, out)
 	}
-	contains(t, out, "Warning: Check document_name", "document \"made-later\" does not exist in us-east-1", "checked again when the action runs")
+	contains(t, out, "Warning: ", "Check document_name: Document \"made-later\" does not exist in us-east-1", "checked again when the action runs")
 
 	svc.Stop()
 	svc = testenv.Start(t, testenv.Options{Agents: 1, Data: data, Args: []string{"--listen", strings.TrimPrefix(svc.Endpoint, "http://")},

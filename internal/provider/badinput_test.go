@@ -3,14 +3,11 @@ package provider
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"ssmrun/internal/testenv"
 )
@@ -34,13 +31,15 @@ func badInput(t *testing.T, svc *testenv.Service) {
 	config := func(lines ...string) string { return actionBlock(strings.Join(lines, "\n")) }
 	proxy := testenv.NewProxy(t, svc.Endpoint)
 	throughProxy := "AWS_ENDPOINT_URL=" + proxy.URL
+	// Where the environment is the same one provider serves all.
+	attached := attach(t, append(svc.Env(), throughProxy))
 	for _, test := range []struct {
 		name   string
 		config string
 		env    []string
 		want   []string
 	}{
-		{"no instance ids", config("instance_ids = []", document, script), nil, []string{"Invalid instance_ids", "no instance ids are given", "Name at least one instance"}},
+		{"no instance ids", config("instance_ids = []", document, script), nil, []string{"Invalid instance_ids", "No instance ids are given", "Name at least one instance"}},
 		{"malformed id", config(`instance_ids = ["i-12"]`, document, script), nil, []string{"Invalid instance_ids", `"i-12" is no instance id`, "Ids look like i-0123456789abcdef0"}},
 		{"an id twice", config(fmt.Sprintf("instance_ids = [%[1]q, %[1]q]", id), document, script), nil, []string{"Invalid instance_ids", `"` + id + `" is named more than once`, "Name each instance once"}},
 		{"unknown id", config(`instance_ids = ["i-0123456789abcdef0"]`, document, script), nil, []string{"instance_ids: i-0123456789abcdef0 does not exist in us-east-1", "Check the id"}},
@@ -69,6 +68,9 @@ func badInput(t *testing.T, svc *testenv.Service) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			env := append(svc.Env(), throughProxy)
+			if test.env == nil && !strings.HasPrefix(test.config, "provider") {
+				env = append(env, attached)
+			}
 			w := newWorkspace(t, append(env, test.env...), inUse+test.config)
 			out := w.applyFails(invoke)
 			contains(t, out, test.want...)
@@ -98,29 +100,15 @@ var documents = map[string]string{
 func TestInstanceOffline(t *testing.T) {
 	t.Parallel()
 	terraform(t)
-	svc := testenv.Start(t, testenv.Options{Agents: 1})
+	data := filepath.Join(t.TempDir(), "data")
+	svc := testenv.Start(t, testenv.Options{Agents: 1, Data: data})
 	id := svc.InstanceIDs[0]
-	if err := syscall.Kill(svc.AgentPID(id), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	ctx := testenv.Context(t)
-	for {
-		out, err := svc.SSM().DescribeInstanceInformation(ctx, &ssm.DescribeInstanceInformationInput{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if out.InstanceInformationList[0].PingStatus == ssmtypes.PingStatusConnectionLost {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatal("the agent is still shown as online")
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
+	svc.Stop()
+	// The same service without its agent, which has stopped in good order.
+	svc = testenv.Start(t, testenv.Options{Data: data})
 	w := newWorkspace(t, svc.Env(), inUse+actionBlock(fmt.Sprintf("instance_ids = [%q]\ndocument_name = \"AWS-RunShellScript\"\nparameters = { commands = [\"true\"] }\nwait_for_instances = \"0s\"", id)))
 	out := w.applyFails(invoke)
-	contains(t, out, "instance_ids: "+id, "ConnectionLost")
+	contains(t, out, "instance_ids: "+id+" is offline")
 	if n := len(commands(t, svc.SSM(), id)); n != 0 {
 		t.Errorf("%d commands were sent", n)
 	}

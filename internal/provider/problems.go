@@ -3,6 +3,8 @@ package provider
 import (
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -45,6 +47,15 @@ func fieldsOf(problems []runner.Problem) []runner.Field {
 	return fields
 }
 
+// sentence is a problem's summary as one. An id keeps its spelling.
+func sentence(p runner.Problem) string {
+	if p.Subject != "" && strings.HasPrefix(p.Summary, p.Subject) {
+		return p.Summary + "."
+	}
+	r, n := utf8.DecodeRuneInString(p.Summary)
+	return string(unicode.ToUpper(r)) + p.Summary[n:] + "."
+}
+
 // describe puts the problems of an argument into a paragraph for each piece of
 // advice, so that it stands there once for many instances.
 func describe(problems []runner.Problem, f runner.Field) string {
@@ -57,7 +68,7 @@ func describe(problems []runner.Problem, f runner.Field) string {
 		if summaries[p.Advice] == nil {
 			advices = append(advices, p.Advice)
 		}
-		summaries[p.Advice] = append(summaries[p.Advice], string(f)+": "+p.Summary+".")
+		summaries[p.Advice] = append(summaries[p.Advice], sentence(p))
 	}
 	paragraphs := make([]string, len(advices))
 	for i, advice := range advices {

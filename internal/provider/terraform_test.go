@@ -79,6 +79,37 @@ func newWorkspace(t testing.TB, env []string, config string) *workspace {
 	return w
 }
 
+// attach starts the provider as a debugger does, and gives the environment
+// variable that makes Terraform use it.
+func attach(t testing.TB, env []string) string {
+	t.Helper()
+	cmd := exec.Command(testenv.Binary(t, "terraform-provider-ssmrun"), "-debug")
+	cmd.Env = env
+	out := &watched{more: make(chan struct{}, 1)}
+	cmd.Stdout = out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	const name = "TF_REATTACH_PROVIDERS"
+	limit := time.After(time.Minute)
+	for {
+		if _, rest, ok := strings.Cut(out.String(), name+"='"); ok {
+			if value, _, ok := strings.Cut(rest, "'"); ok {
+				return name + "=" + value
+			}
+		}
+		select {
+		case <-out.more:
+		case <-limit:
+			t.Fatalf("the provider says only %q", out)
+		}
+	}
+}
+
 func (w *workspace) write(config string) {
 	w.t.Helper()
 	testenv.WriteFile(w.t, filepath.Join(w.dir, "main.tf"), config, 0o600)
