@@ -103,11 +103,16 @@ func serve(ctx context.Context, cfg daemon.Config) error {
 	return d.Run(ctx)
 }
 
-// agentCommand is this program, as an agent.
+// agentCommand runs an agent: ssmrun-agent where it lies beside this program,
+// because it is small and starts fast, else this program.
 func agentCommand() ([]string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	small := filepath.Join(filepath.Dir(self), "ssmrun-agent"+filepath.Ext(self))
+	if info, err := os.Stat(small); err == nil && info.Mode().IsRegular() {
+		return []string{small}, nil
 	}
 	return []string{self, "agent"}, nil
 }

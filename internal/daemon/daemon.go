@@ -273,15 +273,19 @@ func (d *Daemon) start(ctx, looking context.Context) error {
 	return nil
 }
 
-func (d *Daemon) known(ctx context.Context, id string) (bool, error) {
+func (d *Daemon) known(ctx context.Context, id string) (ssmrun.Scope, bool, error) {
+	var scope ssmrun.Scope
 	err := d.store.View(ctx, func(tx store.Tx) error {
-		_, err := tx.FindInstance(id)
+		i, err := tx.FindInstance(id)
+		if err == nil {
+			scope = i.Scope
+		}
 		return err
 	})
 	if errors.Is(err, ssmrun.ErrNotFound) {
-		return false, nil
+		return scope, false, nil
 	}
-	return err == nil, err
+	return scope, err == nil, err
 }
 
 func (d *Daemon) drain() {

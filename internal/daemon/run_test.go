@@ -361,6 +361,25 @@ func TestRepeatedRequest(t *testing.T) {
 	}
 }
 
+// TestAnotherRegionOnTheSameFolder: instances belong to a region, so another one
+// gets agents of its own, and the first one finds its agents again.
+func TestAnotherRegionOnTheSameFolder(t *testing.T) {
+	t.Parallel()
+	s := testenv.Start(t, testenv.Options{Agents: 1, Regions: []string{"us-east-1"}})
+	data, first := s.Data, s.InstanceIDs[0]
+	s.Stop()
+	s = testenv.Start(t, testenv.Options{Agents: 1, Data: data, Regions: []string{"eu-west-1"}})
+	if s.InstanceIDs[0] == first {
+		t.Errorf("the agent of us-east-1 in eu-west-1")
+	}
+	run(t, s, "AWS-RunShellScript", shell("true"), 0)
+	s.Stop()
+	s = testenv.Start(t, testenv.Options{Agents: 1, Data: data, Regions: []string{"us-east-1"}})
+	if s.InstanceIDs[0] != first {
+		t.Errorf("%s instead of %s", s.InstanceIDs[0], first)
+	}
+}
+
 func TestSecondServiceOnTheSameFolder(t *testing.T) {
 	t.Parallel()
 	s := testenv.Start(t, testenv.Options{})

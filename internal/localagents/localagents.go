@@ -47,8 +47,8 @@ type Config struct {
 	EndpointFile string
 	Scope        ssmrun.Scope
 	Identity     *identity.Service
-	// Known tells whether the service has an instance of this id.
-	Known  func(ctx context.Context, id string) (bool, error)
+	// Known tells where the service has an instance of this id; false for nowhere.
+	Known  func(ctx context.Context, id string) (ssmrun.Scope, bool, error)
 	Logger *slog.Logger
 	Now    func() time.Time
 }
@@ -73,7 +73,7 @@ type agent struct {
 // the looking-after, not the agents.
 func Start(ctx context.Context, cfg Config) (*Manager, error) {
 	m := &Manager{cfg: cfg}
-	ids, err := m.ids()
+	ids, err := m.ids(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -107,8 +107,10 @@ func (m *Manager) IDs() []string {
 	return ids
 }
 
-// ids gives the ids of the folders that there are, and new ones up to Count.
-func (m *Manager) ids() ([]string, error) {
+// ids gives the ids of the folders that there are, and new ones up to Count. An
+// instance belongs to a region for good: the agents of another one, which was
+// served before, rest.
+func (m *Manager) ids(ctx context.Context) ([]string, error) {
 	if err := os.MkdirAll(m.cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the local agents: %w", err)
 	}
@@ -118,7 +120,14 @@ func (m *Manager) ids() ([]string, error) {
 	}
 	var ids []string
 	for _, e := range entries {
-		if e.IsDir() && ssmrun.ValidInstanceID(e.Name()) {
+		if !e.IsDir() || !ssmrun.ValidInstanceID(e.Name()) {
+			continue
+		}
+		scope, known, err := m.cfg.Known(ctx, e.Name())
+		if err != nil {
+			return nil, err
+		}
+		if !known || scope == m.cfg.Scope {
 			ids = append(ids, e.Name())
 		}
 	}
@@ -251,7 +260,7 @@ func (m *Manager) registered(ctx context.Context, a *agent) (bool, error) {
 	} else if err != nil {
 		return false, err
 	}
-	known, err := m.cfg.Known(ctx, a.id)
+	_, known, err := m.cfg.Known(ctx, a.id)
 	if err != nil || known {
 		return known, err
 	}
