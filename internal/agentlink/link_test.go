@@ -186,6 +186,22 @@ func TestRepliesAreRepeatedUntilAcknowledged(t *testing.T) {
 	}
 }
 
+func TestUnacknowledgedReplyIsRepeatedOnTheNextChannel(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *agentlink.Config, s *linktest.Server) {
+		s.NoReplyAck = true
+		c.Timing.ResendMin, c.Timing.ResendMax = time.Hour, time.Hour
+	})
+	b.srv.WaitKind("open", 0)
+	r := reply(b.srv.JobID("c"), wire.StatusSuccess)
+	b.link.Send(r)
+	_, n := b.srv.WaitFinal(b.srv.JobID("c"), 0)
+	b.srv.Cut()
+	if e, _ := b.srv.WaitFinal(b.srv.JobID("c"), n); e.Conn != 2 || e.MessageID != r.ID.String() {
+		t.Errorf("repeated on channel %d as %s", e.Conn, e.MessageID)
+	}
+}
+
 func TestReconnectReadsTheEndpointAnew(t *testing.T) {
 	t.Parallel()
 	other := linktest.New(t)
@@ -272,7 +288,10 @@ func TestKeysAreRenewedAtHalfLife(t *testing.T) {
 func TestWrongClockIsSeenThrough(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{time.Hour, -26 * time.Hour} {
-		b := setup(t, func(_ *agentlink.Config, s *linktest.Server) { s.ClockOffset = off })
+		b := setup(t, func(c *agentlink.Config, s *linktest.Server) {
+			s.ClockOffset = off
+			c.Timing.BackoffMin, c.Timing.BackoffMax = time.Hour, time.Hour // at the first go
+		})
 		b.srv.WaitKind("open", 0)
 	}
 }
