@@ -57,6 +57,9 @@ func TestAcceptance(t *testing.T) {
 	terraform(t)
 	svc := testenv.Start(t, testenv.Options{Agents: 3, Buckets: []string{"logs"}, Regions: []string{"us-east-1", "eu-west-1"}, Documents: documents})
 	client, ids := svc.SSM(), svc.InstanceIDs
+	// Where it makes no difference one provider serves many runs: starting it
+	// takes longer than most of them.
+	attachedEnv := append(svc.Env(), attach(t, svc.Env()))
 	// A group, so that the service is there until the last of them ends.
 	t.Run("group", func(t *testing.T) {
 		t.Run("trigger", func(t *testing.T) {
@@ -76,7 +79,7 @@ func TestAcceptance(t *testing.T) {
 		t.Run("invoke", func(t *testing.T) {
 			t.Parallel()
 			ran := filepath.Join(t.TempDir(), "ran")
-			w := newWorkspace(t, svc.Env(), inUse+shell("echo \"$AWS_SSM_INSTANCE_ID\" >> "+ran, ids...))
+			w := newWorkspace(t, attachedEnv, inUse+shell("echo \"$AWS_SSM_INSTANCE_ID\" >> "+ran, ids...))
 			contains(t, w.apply(invoke), "Succeeded on 3 instances in", "(triggered by CLI)")
 			b, err := os.ReadFile(ran)
 			if err != nil {
@@ -90,7 +93,7 @@ func TestAcceptance(t *testing.T) {
 		})
 		t.Run("failure", func(t *testing.T) {
 			t.Parallel()
-			w := newWorkspace(t, svc.Env(), inUse+shell(fmt.Sprintf("if [ $AWS_SSM_INSTANCE_ID = %s ]; then echo broken pipe dream >&2; exit 3; fi", ids[1]), ids...)+trigger)
+			w := newWorkspace(t, attachedEnv, inUse+shell(fmt.Sprintf("if [ $AWS_SSM_INSTANCE_ID = %s ]; then echo broken pipe dream >&2; exit 3; fi", ids[1]), ids...)+trigger)
 			out := w.applyFails()
 			contains(t, out, "AWS-RunShellScript failed on 1 of 3 instances", ids[1], "exit code 3", "broken pipe dream", "ssmrun show ",
 				"Terraform will not run the action again by itself", "terraform apply -invoke=action.aws_ssm_send_command.NAME")
@@ -120,7 +123,7 @@ func TestAcceptance(t *testing.T) {
 		t.Run("values stay secret", func(t *testing.T) {
 			t.Parallel()
 			const secret = "correct-horse-battery"
-			w := newWorkspace(t, svc.Env(), inUse+"variable \"password\" { sensitive = true }\n"+
+			w := newWorkspace(t, attachedEnv, inUse+"variable \"password\" { sensitive = true }\n"+
 				actionBlock(fmt.Sprintf("instance_ids = [%q]\ndocument_name = \"AWS-RunShellScript\"\nparameters = { commands = [\"test ${var.password} = x\"] }", ids[0])))
 			out := w.applyFails(invoke, "-var", "password="+secret)
 			contains(t, out, "exit code 1")
@@ -185,7 +188,7 @@ func TestAcceptance(t *testing.T) {
 		t.Run("bucket", func(t *testing.T) {
 			t.Parallel()
 			body := fmt.Sprintf("instance_ids = [%q]\ndocument_name = \"AWS-RunShellScript\"\nparameters = { commands = [\"echo to the bucket\"] }\noutput_s3_bucket = ", ids[0])
-			w := newWorkspace(t, svc.Env(), inUse+actionBlock(body+`"logs"`))
+			w := newWorkspace(t, attachedEnv, inUse+actionBlock(body+`"logs"`))
 			id := commandID(t, w.apply(invoke))
 			if i := invocationOf(t.Context(), t, client, id, ids[0]); !strings.Contains(*i.StandardOutputUrl, "logs") {
 				t.Errorf("the output is at %q", *i.StandardOutputUrl)
@@ -196,7 +199,7 @@ func TestAcceptance(t *testing.T) {
 		t.Run("unknown at plan", func(t *testing.T) {
 			t.Parallel()
 			ran := filepath.Join(t.TempDir(), "ran")
-			w := newWorkspace(t, svc.Env(), inUse+fmt.Sprintf(`
+			w := newWorkspace(t, attachedEnv, inUse+fmt.Sprintf(`
 resource "terraform_data" "made" {
   input = { id = %q, document = "AWS-RunShellScript", command = "echo late > %s", bucket = "logs", region = "us-east-1", timeout = 60, wait = "10s" }
 }

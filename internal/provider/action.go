@@ -52,35 +52,35 @@ func (*sendCommand) Metadata(_ context.Context, _ action.MetadataRequest, resp *
 // Schema implements action.Action.
 func (*sendCommand) Schema(_ context.Context, _ action.SchemaRequest, resp *action.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		Description: "Runs an SSM document on instances with Run Command, waits for it, and fails where it failed.",
+		Description: "Runs an SSM document on instances with AWS Systems Manager Run Command, waits for it, and fails where it failed.",
 		Attributes: map[string]schema.Attribute{
 			"instance_ids": schema.ListAttribute{
 				Required: true, ElementType: types.StringType,
-				Description: "Ids of the instances to run the document on. All of them must be managed by Systems Manager.",
+				MarkdownDescription: "Ids of the instances to run the document on, each once: `i-…` of EC2 or `mi-…` of a hybrid activation. All of them must be managed by Systems Manager. More than 50 are sent as several commands and reported as one run.",
 			},
 			"document_name": schema.StringAttribute{
-				Required:    true,
-				Description: "Name or ARN of the SSM document: one of AWS's, such as AWS-RunShellScript or AWS-RunPowerShellScript, or your own.",
+				Required:            true,
+				MarkdownDescription: "Name or ARN of the SSM document to run: one that AWS provides (such as `AWS-RunShellScript` or `AWS-RunPowerShellScript`) or your own. It must be a Command document.",
 			},
 			"parameters": schema.DynamicAttribute{
-				Optional:    true,
-				Description: "Parameters of the document. AWS-RunShellScript takes commands, a list of shell commands. A value may be a list, a string, a number, true or false, or a map; null is left out.",
+				Optional:            true,
+				MarkdownDescription: "Parameters for the document, as an object or a map; which ones there are depends on the document. `AWS-RunShellScript` takes `commands`, a list of shell commands. A value is a list, a string, a number, true or false, or a map (sent as JSON), converted to the type that the document declares: a single value becomes a list of one where it wants a list. `null` is left out. No value is ever printed or logged.",
 			},
 			"output_s3_bucket": schema.StringAttribute{
-				Optional:    true,
-				Description: "S3 bucket for the whole output. The instances' role must be allowed to write to it.",
+				Optional:            true,
+				MarkdownDescription: "Name of an S3 bucket for the whole output; without one only its beginning is kept. The instances must be allowed to write to it. A bucket in another region is found by itself.",
 			},
 			"region": schema.StringAttribute{
-				Optional:    true,
-				Description: "Region to run in. Default: the provider's region.",
+				Optional:            true,
+				MarkdownDescription: "[Region](https://docs.aws.amazon.com/general/latest/gr/rande.html#regional-endpoints) in which this action runs. Default: the region of the [provider](../index.md).",
 			},
 			"timeout": schema.Int64Attribute{
-				Optional:    true,
-				Description: "Seconds to wait for the end, from 60 to 7200. Nothing starts after it. Default: 1800.",
+				Optional:            true,
+				MarkdownDescription: "Seconds to wait for the end, from 60 to 7200, counted from when Systems Manager accepts the command. What has not begun by then is cancelled and never starts; what runs is left alone and named. Default: `1800`.",
 			},
 			"wait_for_instances": schema.StringAttribute{
-				Optional:    true,
-				Description: "How long to wait for instances that have just been created to register, as in 90s or 10m; 0s refuses them at once. Not part of timeout. Default: 5m.",
+				Optional:            true,
+				MarkdownDescription: "How long to wait, before anything is sent, for instances that have just been created to register with Systems Manager: a duration such as `90s` or `10m`. `0s` refuses them at once. Not part of `timeout`. Default: `5m`.",
 			},
 		},
 	}

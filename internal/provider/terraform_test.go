@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -74,7 +75,7 @@ func newWorkspace(t testing.TB, env []string, config string) *workspace {
 	rc := filepath.Join(w.dir, "terraform.rc")
 	testenv.WriteFile(t, rc, fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"ssmrun/ssmrun\" = %q\n    \"example/aws\" = %q\n  }\n}\n",
 		filepath.Dir(testenv.Binary(t, "terraform-provider-ssmrun")), neighbours), 0o600)
-	w.env = append(env, "TF_CLI_CONFIG_FILE="+rc, "TF_IN_AUTOMATION=1")
+	w.env = append(slices.Clone(env), "TF_CLI_CONFIG_FILE="+rc, "TF_IN_AUTOMATION=1")
 	w.write(config)
 	return w
 }
