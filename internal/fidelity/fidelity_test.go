@@ -1,7 +1,8 @@
-// Package fidelity has one test: that handbook/fidelity.md accounts for every
-// sentence of the action's reference page, and that the tests which it names are
-// there. It stands beside the way of a run: nothing calls it, and of the
-// module it calls the provider alone, for the action's arguments.
+// Package fidelity holds the documents to the sources: handbook/fidelity.md
+// accounts for every sentence of the action's reference page, and what the
+// documents link to and the tests that they name are there. It stands beside the
+// way of a run: nothing calls it, and of the module it calls the provider alone,
+// for the action's arguments.
 package fidelity
 
 import (
@@ -284,7 +285,8 @@ func parse(files fs.FS, name string) *testPackage {
 
 // isTest tells whether a function is one that go test runs.
 func isTest(f *ast.FuncDecl) bool {
-	if f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Test") || f.Type.Params.NumFields() != 1 {
+	kinds := map[string]string{"T": "Test", "F": "Fuzz"}
+	if f.Recv != nil || f.Type.Params.NumFields() != 1 {
 		return false
 	}
 	star, ok := f.Type.Params.List[0].Type.(*ast.StarExpr)
@@ -292,7 +294,7 @@ func isTest(f *ast.FuncDecl) bool {
 		return false
 	}
 	sel, ok := star.X.(*ast.SelectorExpr)
-	return ok && sel.Sel.Name == "T"
+	return ok && kinds[sel.Sel.Name] != "" && strings.HasPrefix(f.Name.Name, kinds[sel.Sel.Name])
 }
 
 // lacks says what the package does not have of a test and its subtest ("" for
