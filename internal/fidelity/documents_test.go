@@ -41,6 +41,44 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+// sectionsOfPage are what the reference page has and the generated one has to have,
+// in this order.
+var sectionsOfPage = []string{
+	"\n# Action: aws_ssm_send_command\n",
+	"\n~> **Note:** This action is in alpha", "\n!> **Warning:** ",
+	"/systems-manager/latest/userguide/execute-remote-commands.html", "/systems-manager/latest/APIReference/API_SendCommand.html",
+	"\n~> **Note:** The instances must be managed",
+	"\n## Example Usage\n", "\n### Basic Usage\n", "\n### With Parameters\n", "\n### Multiple Instances with S3 Output\n", "\n### Deployment Trigger\n",
+	"\n## Argument Reference\n", "\n## Behavior\n",
+	"\n## Prerequisites\n", "AmazonSSMManagedInstanceCore", "`output_s3_bucket`", "\n## Permissions\n",
+	"\n## Common Documents\n", "`AWS-RunShellScript`", "`AWS-RunPowerShellScript`", "`AWS-ConfigureAWSPackage`", "`AWS-UpdateSSMAgent`", "`AWS-RunPatchBaseline`",
+	"/systems-manager/latest/userguide/sysman-ssm-docs.html",
+}
+
+// TestPageHasEverySection: advice and links of the reference page, which no run
+// could show, are at least on ours.
+func TestPageHasEverySection(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile(filepath.Join(root, "docs", "actions", "ssm_send_command.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(b)
+	for name := range arguments(t) {
+		if !strings.Contains(page, "\n- `"+name+"` (") {
+			t.Errorf("the page does not describe %s", name)
+		}
+	}
+	for _, want := range sectionsOfPage {
+		_, rest, found := strings.Cut(page, want)
+		if !found {
+			t.Errorf("the page does not have %q, or has it too early", want)
+			continue
+		}
+		page = "\n" + rest
+	}
+}
+
 // documents gives the documents written by hand: those at the root and the
 // handbook.
 func documents(t *testing.T) []string {
