@@ -52,9 +52,6 @@ func cut(s string, limit int, mark string) string {
 	if len(s) <= limit || utf8.RuneCountInString(s) <= limit {
 		return s
 	}
-	keep := limit - utf8.RuneCountInString(mark)
-	if keep < 0 {
-		keep = 0
-	}
+	keep := max(limit-utf8.RuneCountInString(mark), 0)
 	return Head(s, keep) + mark
 }

@@ -1,5 +1,7 @@
 package ssmrun
 
+import "slices"
+
 import "fmt"
 
 // Status is the coarse status of a command, an invocation or a plugin, as the
@@ -247,10 +249,8 @@ func Next(level Level, from State, event Event) (to State, counts Counts, ok boo
 		if t.Level != level || t.Event != event {
 			continue
 		}
-		for _, f := range t.From {
-			if f == from {
-				return t.To, t.Counts, true
-			}
+		if slices.Contains(t.From, from) {
+			return t.To, t.Counts, true
 		}
 	}
 	return from, Counts{}, false

@@ -302,7 +302,7 @@ func fleet(t *testing.T, out *table) {
 		t.Fatal(err)
 	}
 	times := map[string]int{}
-	for _, l := range strings.Fields(string(b)) {
+	for l := range strings.FieldsSeq(string(b)) {
 		times[l]++
 	}
 	twice := 0

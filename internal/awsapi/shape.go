@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -268,18 +269,15 @@ func (s shape) matches(t string) bool {
 func atLeast(n int) string {
 	return fmt.Sprintf("Member must have length greater than or equal to %d", n)
 }
+
 func atMost(n int) string { return fmt.Sprintf("Member must have length less than or equal to %d", n) }
+
 func enumText(values []string) string {
 	return "Member must satisfy enum value set: [" + strings.Join(values, ", ") + "]"
 }
 
 func contains(values []string, v string) bool {
-	for _, x := range values {
-		if x == v {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(values, v)
 }
 
 // show spells a value as AWS echoes it: lists as [a, b].

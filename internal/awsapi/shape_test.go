@@ -19,18 +19,30 @@ func TestCheckSaysWhatAWSSays(t *testing.T) {
 		code  ssmrun.Code
 		text  string
 	}{
-		{"two failures of one member", getCommandInvocationInput, `{` + id + `,"InstanceId":"invalid"}`, ssmrun.CodeValidation,
-			`2 validation errors detected: Value 'invalid' at 'instanceId' failed to satisfy constraint: Member must have length greater than or equal to 10; Value 'invalid' at 'instanceId' failed to satisfy constraint: Member must satisfy regular expression pattern: (^i-(\w{8}|\w{17})$)|(^mi-\w{17}$)`},
-		{"a number without its value", describeInstanceInformationInput, `{"MaxResults":4}`, ssmrun.CodeValidation,
-			`1 validation error detected: Value at 'maxResults' failed to satisfy constraint: Member must have value greater than or equal to 5`},
-		{"a list of texts as a whole", describeInstanceInformationInput, `{"Filters":[{"Key":"tag:suite","Values":[""]}]}`, ssmrun.CodeValidation,
-			`1 validation error detected: Value at 'filters.1.member.values' failed to satisfy constraint: Member must satisfy constraint: [Member must have length less than or equal to 100000, Member must have length greater than or equal to 1, Member must satisfy regular expression pattern: ^.{1,100000}$]`},
-		{"an empty list", sendCommandInput, `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[]}}`, ssmrun.CodeValidation,
-			`1 validation error detected: Value '[]' at 'alarmConfiguration.alarms' failed to satisfy constraint: Member must have length greater than or equal to 1`},
-		{"a blank name", sendCommandInput, `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[{"Name":""}]}}`, ssmrun.CodeValidation,
-			`2 validation errors detected: Value '' at 'alarmConfiguration.alarms.1.member.name' failed to satisfy constraint: Member must have length greater than or equal to 1; Value '' at 'alarmConfiguration.alarms.1.member.name' failed to satisfy constraint: Member must satisfy regular expression pattern: ^(?!\s*$).+`},
-		{"a missing name", sendCommandInput, `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[{}]}}`, ssmrun.CodeValidation,
-			`1 validation error detected: Value null at 'alarmConfiguration.alarms.1.member.name' failed to satisfy constraint: Member must not be null`},
+		{
+			"two failures of one member", getCommandInvocationInput, `{` + id + `,"InstanceId":"invalid"}`, ssmrun.CodeValidation,
+			`2 validation errors detected: Value 'invalid' at 'instanceId' failed to satisfy constraint: Member must have length greater than or equal to 10; Value 'invalid' at 'instanceId' failed to satisfy constraint: Member must satisfy regular expression pattern: (^i-(\w{8}|\w{17})$)|(^mi-\w{17}$)`,
+		},
+		{
+			"a number without its value", describeInstanceInformationInput, `{"MaxResults":4}`, ssmrun.CodeValidation,
+			`1 validation error detected: Value at 'maxResults' failed to satisfy constraint: Member must have value greater than or equal to 5`,
+		},
+		{
+			"a list of texts as a whole", describeInstanceInformationInput, `{"Filters":[{"Key":"tag:suite","Values":[""]}]}`, ssmrun.CodeValidation,
+			`1 validation error detected: Value at 'filters.1.member.values' failed to satisfy constraint: Member must satisfy constraint: [Member must have length less than or equal to 100000, Member must have length greater than or equal to 1, Member must satisfy regular expression pattern: ^.{1,100000}$]`,
+		},
+		{
+			"an empty list", sendCommandInput, `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[]}}`, ssmrun.CodeValidation,
+			`1 validation error detected: Value '[]' at 'alarmConfiguration.alarms' failed to satisfy constraint: Member must have length greater than or equal to 1`,
+		},
+		{
+			"a blank name", sendCommandInput, `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[{"Name":""}]}}`, ssmrun.CodeValidation,
+			`2 validation errors detected: Value '' at 'alarmConfiguration.alarms.1.member.name' failed to satisfy constraint: Member must have length greater than or equal to 1; Value '' at 'alarmConfiguration.alarms.1.member.name' failed to satisfy constraint: Member must satisfy regular expression pattern: ^(?!\s*$).+`,
+		},
+		{
+			"a missing name", sendCommandInput, `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[{}]}}`, ssmrun.CodeValidation,
+			`1 validation error detected: Value null at 'alarmConfiguration.alarms.1.member.name' failed to satisfy constraint: Member must not be null`,
+		},
 		{"nothing at all", cancelCommandInput, ``, ssmrun.CodeValidation, `1 validation error detected: Value null at 'commandId' failed to satisfy constraint: Member must not be null`},
 		{"an enum", getDocumentInput, `{"Name":"abc","DocumentFormat":"XML"}`, ssmrun.CodeValidation, `1 validation error detected: Value 'XML' at 'documentFormat' failed to satisfy constraint: Member must satisfy enum value set: [YAML, JSON, TEXT]`},
 		{"a text for a list", cancelCommandInput, `{` + id + `,"InstanceIds":"i-01234567"}`, ssmrun.CodeSerialization, "instanceIds must be a list."},

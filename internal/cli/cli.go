@@ -49,8 +49,7 @@ func Main(ctx context.Context, args []string, stdio Stdio) int {
 		return ExitOK
 	}
 	code := ExitError
-	var e *exitError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*exitError](err); ok {
 		code = e.code
 		if e.err == nil {
 			return code

@@ -75,9 +75,11 @@ func commandsJSON(stdio Stdio, list []types.Command) error {
 	}
 	rows := []row{}
 	for _, c := range list {
-		rows = append(rows, row{aws.ToString(c.CommandId), aws.ToString(c.DocumentName), aws.ToString(c.Comment),
+		rows = append(rows, row{
+			aws.ToString(c.CommandId), aws.ToString(c.DocumentName), aws.ToString(c.Comment),
 			timePtr(aws.ToTime(c.RequestedDateTime)), string(c.Status), aws.ToString(c.StatusDetails),
-			c.TargetCount, c.CompletedCount, c.ErrorCount, c.InstanceIds})
+			c.TargetCount, c.CompletedCount, c.ErrorCount, c.InstanceIds,
+		})
 	}
 	e := json.NewEncoder(stdio.Out)
 	e.SetIndent("", "  ")

@@ -37,8 +37,12 @@ works on a data folder:
 				return err
 			}
 			for _, v := range [][2]string{
-				{"AWS_ENDPOINT_URL", e.URL}, {"AWS_REGION", e.Region}, {"AWS_DEFAULT_REGION", e.Region},
-				{"AWS_ACCESS_KEY_ID", key.AccessKeyID}, {"AWS_SECRET_ACCESS_KEY", key.Secret}, {"AWS_EC2_METADATA_DISABLED", "true"},
+				{"AWS_ENDPOINT_URL", e.URL},
+				{"AWS_REGION", e.Region},
+				{"AWS_DEFAULT_REGION", e.Region},
+				{"AWS_ACCESS_KEY_ID", key.AccessKeyID},
+				{"AWS_SECRET_ACCESS_KEY", key.Secret},
+				{"AWS_EC2_METADATA_DISABLED", "true"},
 			} {
 				fmt.Fprintf(stdio.Out, "export %s=%s\n", v[0], shellWord(v[1]))
 			}

@@ -176,8 +176,7 @@ func online(ctx context.Context, r *runner.Runner) ([]string, error) {
 
 // fail gives a runner's error its exit code and its words.
 func fail(err error) error {
-	var known *exitError
-	if errors.As(err, &known) {
+	if _, ok := errors.AsType[*exitError](err); ok {
 		return err
 	}
 	title, detail := runner.Explain(err, runner.ReportOptions{})

@@ -72,8 +72,8 @@ func (ch *changes) touch(cmd *ssmrun.Command) {
 
 // flush settles and writes the touched commands.
 func (ch *changes) flush() error {
-	for i := 0; i < len(ch.order); i++ { // settle may touch no other command
-		cmd := ch.commands[ch.order[i]]
+	for _, id := range ch.order { // settle touches no other command
+		cmd := ch.commands[id]
 		if err := ch.settle(cmd); err != nil {
 			return err
 		}

@@ -139,8 +139,10 @@ func (b *bundle) plugin(command, instance string) ssmrun.Plugin {
 
 func (b *bundle) report(command, instance string, event ssmrun.Event, code int) {
 	b.t.Helper()
-	b.must(b.Report(b.ctx, scope, ssmrun.Report{CommandID: command, InstanceID: instance, Event: event,
-		Plugins: []ssmrun.PluginReport{{Name: "aws:runShellScript", Event: event, ExitCode: code, Started: b.now, Finished: b.now, Stdout: "out"}}}))
+	b.must(b.Report(b.ctx, scope, ssmrun.Report{
+		CommandID: command, InstanceID: instance, Event: event,
+		Plugins: []ssmrun.PluginReport{{Name: "aws:runShellScript", Event: event, ExitCode: code, Started: b.now, Finished: b.now, Stdout: "out"}},
+	}))
 }
 
 func (b *bundle) ack(command, instance string) {
@@ -209,8 +211,10 @@ func TestStepsResultAfterTheEndIsKept(t *testing.T) {
 	})
 	b.must(b.Report(b.ctx, scope, ssmrun.Report{CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventSucceeded}))
 	b.wantCommand(cmd.ID, success)
-	b.must(b.Report(b.ctx, scope, ssmrun.Report{CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventBegan,
-		Plugins: []ssmrun.PluginReport{{Name: "one", Event: ssmrun.EventSucceeded, Stdout: "late"}}}))
+	b.must(b.Report(b.ctx, scope, ssmrun.Report{
+		CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventBegan,
+		Plugins: []ssmrun.PluginReport{{Name: "one", Event: ssmrun.EventSucceeded, Stdout: "late"}},
+	}))
 	if p := b.plugin(cmd.ID, id(0)); p.Stdout != "late" || p.State != success {
 		t.Errorf("the late result was lost: %+v", p)
 	}

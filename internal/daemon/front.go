@@ -120,8 +120,7 @@ func (q *request) read() error {
 	}
 	b, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, ssmrun.MaxBodyBytes))
 	if err != nil {
-		var over *http.MaxBytesError
-		if errors.As(err, &over) {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return tooLarge
 		}
 		return &ssmrun.Error{Code: ssmrun.CodeSerialization, Message: "The body could not be read.", Err: err}

@@ -153,7 +153,7 @@ func TestCancelKillsTheTree(t *testing.T) {
 	if got := invocation(t, s, id, 0); cmd.Status != "Cancelled" || got.Status != "Cancelled" || got.ResponseCode != 137 {
 		t.Errorf("command %s, invocation %s, code %d", cmd.Status, got.Status, got.ResponseCode)
 	}
-	for _, pid := range strings.Fields(string(b)) {
+	for pid := range strings.FieldsSeq(string(b)) {
 		if alive(pid) {
 			t.Errorf("process %s of the script lives on", pid)
 		}
@@ -320,7 +320,7 @@ func TestNobodyGetsACommandTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	times := map[string]int{}
-	for _, l := range strings.Fields(string(b)) {
+	for l := range strings.FieldsSeq(string(b)) {
 		times[l]++
 	}
 	if len(times) != agents*commands {

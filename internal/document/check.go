@@ -77,12 +77,10 @@ func (e ParameterErrors) Unwrap() []error {
 // Problems gives the parameters that err is about; nil where it is about
 // something else.
 func Problems(err error) ParameterErrors {
-	var all ParameterErrors
-	if errors.As(err, &all) {
+	if all, ok := errors.AsType[ParameterErrors](err); ok {
 		return all
 	}
-	var one *ParameterError
-	if errors.As(err, &one) {
+	if one, ok := errors.AsType[*ParameterError](err); ok {
 		return ParameterErrors{one}
 	}
 	return nil

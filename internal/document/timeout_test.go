@@ -36,8 +36,11 @@ func TestExecutionSeconds(t *testing.T) {
 			{"action":"aws:runShellScript","name":"b","inputs":{"timeoutSeconds":"70"}}]}`, none, 75},
 		"first property of 1.2": {old(`{"id":"a","timeoutSeconds":"5"},{"id":"b","timeoutSeconds":"70"}`), none, 5},
 		"no properties":         {old(``), map[string][]string{"executionTimeout": {"31"}}, 3600},
-		"one id for two": {old(`{"id":"a","timeoutSeconds":"{{ executionTimeout }}"},{"id":"a","timeoutSeconds":"{{ executionTimeout }}"}`),
-			map[string][]string{"executionTimeout": {"31"}}, 31},
+		"one id for two": {
+			old(`{"id":"a","timeoutSeconds":"{{ executionTimeout }}"},{"id":"a","timeoutSeconds":"{{ executionTimeout }}"}`),
+			map[string][]string{"executionTimeout": {"31"}},
+			31,
+		},
 
 		// Ours.
 		"none":             {shell(``), none, 3600},

@@ -135,9 +135,13 @@ func (g *Gateway) updateInformation(ctx context.Context, p identity.Principal, b
 			is  *string
 			say string
 		}{
-			{&i.AgentName, req.AgentName}, {&i.AgentVersion, req.AgentVersion}, {&i.PlatformType, req.PlatformType},
-			{&i.PlatformName, req.PlatformName}, {&i.PlatformVersion, req.PlatformVersion},
-			{&i.Name, req.ComputerName}, {&i.IPAddress, req.IPAddress},
+			{&i.AgentName, req.AgentName},
+			{&i.AgentVersion, req.AgentVersion},
+			{&i.PlatformType, req.PlatformType},
+			{&i.PlatformName, req.PlatformName},
+			{&i.PlatformVersion, req.PlatformVersion},
+			{&i.Name, req.ComputerName},
+			{&i.IPAddress, req.IPAddress},
 		} {
 			if f.say != "" { // the first heartbeat tells less than the later ones
 				*f.is = ssmrun.Head(f.say, 255)

@@ -74,6 +74,7 @@ type channel struct {
 	conn     *websocket.Conn
 	log      *slog.Logger
 	cancel   context.CancelCauseFunc
+	offered  bool // guarded by g.mu; see Gateway.offer
 
 	mu    sync.Mutex
 	jobs  map[string]*job // by job id: what the agent has not acknowledged
@@ -161,6 +162,7 @@ func (ch *channel) serve(ctx context.Context) {
 	if err := ch.g.cfg.Control.Connected(ctx, ch.scope, ch.instance); err != nil {
 		ch.log.Error("offer what waits", "error", err)
 	}
+	ch.g.offer(ch)
 	err := ch.read(ctx)
 	ch.cancel(err)
 	wg.Wait()

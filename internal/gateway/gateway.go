@@ -85,13 +85,14 @@ func (g *Gateway) Deliver(d ssmrun.Delivery) bool {
 	return true
 }
 
-// WaitConnected returns when all the instances' agents have an open channel.
+// WaitConnected returns when all the instances' agents have an open channel and
+// have been offered what waited for them.
 func (g *Gateway) WaitConnected(ctx context.Context, instanceIDs []string) error {
 	for {
 		g.mu.Lock()
 		changed, missing := g.changed, ""
 		for _, id := range instanceIDs {
-			if g.channels[id] == nil {
+			if ch := g.channels[id]; ch == nil || !ch.offered {
 				missing = id
 			}
 		}
@@ -154,8 +155,15 @@ func (g *Gateway) add(ch *channel) bool {
 		old.cancel(errReplaced)
 	}
 	g.channels[ch.instance] = ch
-	g.announce()
 	return true
+}
+
+// offer notes that what waited for the channel's agent has been offered to it.
+func (g *Gateway) offer(ch *channel) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	ch.offered = true
+	g.announce()
 }
 
 // remove tells whether ch was still its instance's channel.

@@ -337,7 +337,7 @@ func TestWrongToken(t *testing.T) {
 	b := setup(t, time.Minute)
 	conn, _, err := websocket.Dial(b.ctx, b.url, nil)
 	b.must(err)
-	defer conn.CloseNow()
+	t.Cleanup(func() { _ = conn.CloseNow() })
 	b.must(conn.Write(b.ctx, websocket.MessageText, []byte(`{"TokenValue":"wrong"}`)))
 	if _, _, err := conn.Read(b.ctx); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
 		t.Errorf("got %v", err)

@@ -29,8 +29,8 @@ const (
 	maxPause   = 5 * time.Second
 )
 
-// enqueue adds a delivery to be sent until it is acknowledged. What waits under
-// the same job id is replaced; a cancel takes its command's job out.
+// enqueue adds a delivery to be sent until it is acknowledged. A cancel takes its
+// command's job out where that has not been sent.
 func (ch *channel) enqueue(d ssmrun.Delivery) {
 	j, err := ch.job(d)
 	if err != nil {
@@ -51,7 +51,10 @@ func (ch *channel) enqueue(d ssmrun.Delivery) {
 			}
 		}
 	}
-	ch.jobs[j.id] = j
+	// A job that is on its way already is not sent a second time for it.
+	if ch.jobs[j.id] == nil {
+		ch.jobs[j.id] = j
+	}
 	ch.mu.Unlock()
 	ch.poke()
 }
@@ -66,7 +69,8 @@ func (ch *channel) poke() {
 // job makes a delivery's frame. A cancel is a job of its own, with a fresh id.
 func (ch *channel) job(d ssmrun.Delivery) (*job, error) {
 	j := &job{delivery: d, pause: firstPause}
-	topic, content := wire.TopicSendCommand, any(nil)
+	topic := wire.TopicSendCommand
+	var content any
 	if d.Cancel {
 		j.id = wire.JobID(uuid.NewString(), d.InstanceID)
 		topic = wire.TopicCancelCommand

@@ -20,37 +20,59 @@ type refusal struct {
 }
 
 var (
-	errAnonymous = &refusal{status: http.StatusForbidden, code: "AccessDenied",
-		message: "Access Denied: the request carries no signature. Sign it with an access key of this service."}
-	errUploadOnly = &refusal{status: http.StatusForbidden, code: "AccessDenied",
-		message: "Access Denied: temporary credentials may look for a bucket and upload objects, nothing else."}
-	errStopped = &refusal{status: http.StatusServiceUnavailable, code: "ServiceUnavailable",
-		message: "The S3 endpoint is stopping or not reachable. Reduce your request rate and try again."}
-	errInvalidURI = &refusal{status: http.StatusBadRequest, code: "InvalidURI",
-		message: "Couldn't parse the specified URI: host or path are ambiguous."}
-	errKeyParts = &refusal{status: http.StatusBadRequest, code: "InvalidArgument",
-		message: "Keys are paths of files on this endpoint: \".\", \"..\" and names that begin with \".sgwtmp\" cannot be parts of a key, nor can zero bytes."}
-	errKeyTooLong = &refusal{status: http.StatusBadRequest, code: "KeyTooLongError",
-		message: "Your key is too long: a key has at most 1024 bytes."}
-	errIncompleteBody = &refusal{status: http.StatusBadRequest, code: "IncompleteBody",
-		message: "The request body terminated unexpectedly."}
-	errFormUpload = &refusal{status: http.StatusNotImplemented, code: "NotImplemented",
-		message: "Uploads by HTML forms are not implemented. Use PutObject."}
+	errAnonymous = &refusal{
+		status: http.StatusForbidden, code: "AccessDenied",
+		message: "Access Denied: the request carries no signature. Sign it with an access key of this service.",
+	}
+	errUploadOnly = &refusal{
+		status: http.StatusForbidden, code: "AccessDenied",
+		message: "Access Denied: temporary credentials may look for a bucket and upload objects, nothing else.",
+	}
+	errStopped = &refusal{
+		status: http.StatusServiceUnavailable, code: "ServiceUnavailable",
+		message: "The S3 endpoint is stopping or not reachable. Reduce your request rate and try again.",
+	}
+	errInvalidURI = &refusal{
+		status: http.StatusBadRequest, code: "InvalidURI",
+		message: "Couldn't parse the specified URI: host or path are ambiguous.",
+	}
+	errKeyParts = &refusal{
+		status: http.StatusBadRequest, code: "InvalidArgument",
+		message: "Keys are paths of files on this endpoint: \".\", \"..\" and names that begin with \".sgwtmp\" cannot be parts of a key, nor can zero bytes.",
+	}
+	errKeyTooLong = &refusal{
+		status: http.StatusBadRequest, code: "KeyTooLongError",
+		message: "Your key is too long: a key has at most 1024 bytes.",
+	}
+	errIncompleteBody = &refusal{
+		status: http.StatusBadRequest, code: "IncompleteBody",
+		message: "The request body terminated unexpectedly.",
+	}
+	errFormUpload = &refusal{
+		status: http.StatusNotImplemented, code: "NotImplemented",
+		message: "Uploads by HTML forms are not implemented. Use PutObject.",
+	}
 )
 
 func errWrongRegion(got, want string) *refusal {
-	return &refusal{status: http.StatusBadRequest, code: "AuthorizationHeaderMalformed", region: want,
-		message: "The authorization header is malformed; the region '" + got + "' is wrong; expecting '" + want + "'"}
+	return &refusal{
+		status: http.StatusBadRequest, code: "AuthorizationHeaderMalformed", region: want,
+		message: "The authorization header is malformed; the region '" + got + "' is wrong; expecting '" + want + "'",
+	}
 }
 
 func errOtherRegion(bucket, region string) *refusal {
-	return &refusal{status: http.StatusMovedPermanently, code: "PermanentRedirect", bucket: bucket, region: region,
-		message: "The bucket you are attempting to access is in another region. Sign the request for the region " + region + "."}
+	return &refusal{
+		status: http.StatusMovedPermanently, code: "PermanentRedirect", bucket: bucket, region: region,
+		message: "The bucket you are attempting to access is in another region. Sign the request for the region " + region + ".",
+	}
 }
 
 func errBucketName(name string, err error) *refusal {
-	return &refusal{status: http.StatusBadRequest, code: "InvalidBucketName", bucket: name,
-		message: "The specified bucket is not valid: " + err.Error() + "."}
+	return &refusal{
+		status: http.StatusBadRequest, code: "InvalidBucketName", bucket: name,
+		message: "The specified bucket is not valid: " + err.Error() + ".",
+	}
 }
 
 // write answers the request with the refusal. S3 gives no body to a HEAD.

@@ -91,8 +91,10 @@ func TestPutAsAnAgentDoes(t *testing.T) {
 		t.Errorf("list (-want +got):\n%s", diff)
 	}
 	wrong := md5.Sum([]byte("other"))
-	_, err = c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: aws.String("k"), Body: strings.NewReader("hello\n"),
-		ContentMD5: aws.String(base64.StdEncoding.EncodeToString(wrong[:]))})
+	_, err = c.PutObject(t.Context(), &s3.PutObjectInput{
+		Bucket: &bucket, Key: aws.String("k"), Body: strings.NewReader("hello\n"),
+		ContentMD5: aws.String(base64.StdEncoding.EncodeToString(wrong[:])),
+	})
 	want(t, err, http.StatusBadRequest, "BadDigest")
 	if left := listKeys(t, c, bucket, "k"); left != nil {
 		t.Errorf("a refused upload left %v", left)
@@ -178,15 +180,19 @@ func uploadInParts(t *testing.T, c *s3.Client, bucket, key string, parts ...[]by
 	}
 	done := make([]types.CompletedPart, len(parts))
 	for i, body := range parts {
-		part, err := c.UploadPart(t.Context(), &s3.UploadPartInput{Bucket: &bucket, Key: &key, UploadId: created.UploadId,
-			PartNumber: aws.Int32(int32(i + 1)), Body: bytes.NewReader(body)})
+		part, err := c.UploadPart(t.Context(), &s3.UploadPartInput{
+			Bucket: &bucket, Key: &key, UploadId: created.UploadId,
+			PartNumber: aws.Int32(int32(i + 1)), Body: bytes.NewReader(body),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		done[i] = types.CompletedPart{ETag: part.ETag, PartNumber: aws.Int32(int32(i + 1)), ChecksumCRC32: part.ChecksumCRC32}
 	}
-	_, err = c.CompleteMultipartUpload(t.Context(), &s3.CompleteMultipartUploadInput{Bucket: &bucket, Key: &key, UploadId: created.UploadId,
-		MultipartUpload: &types.CompletedMultipartUpload{Parts: done}})
+	_, err = c.CompleteMultipartUpload(t.Context(), &s3.CompleteMultipartUploadInput{
+		Bucket: &bucket, Key: &key, UploadId: created.UploadId,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,8 +239,10 @@ func TestStreamOverTLS(t *testing.T) {
 		o.HTTPClient = web.Client()
 	})
 	body := randomBytes(20 << 20)
-	_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: aws.String("streamed"), ContentLength: aws.Int64(int64(len(body))),
-		Body: io.MultiReader(bytes.NewReader(body[:100]), bytes.NewReader(body[100:]))})
+	_, err := c.PutObject(t.Context(), &s3.PutObjectInput{
+		Bucket: &bucket, Key: aws.String("streamed"), ContentLength: aws.Int64(int64(len(body))),
+		Body: io.MultiReader(bytes.NewReader(body[:100]), bytes.NewReader(body[100:])),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,10 @@ func TestParseTarget(t *testing.T) {
 		{host: "h", uri: "/b//k", want: target{bucket: "b", key: "/k"}},
 		{host: "h", uri: "/b%2Fk", want: target{bucket: "b", key: "k"}},
 		{host: "h", uri: "/b", auth: auth, token: "t", want: target{bucket: "b", accessKeyID: "AKIA1", region: "eu-west-1", signed: true, temporary: true}},
-		{host: "h", uri: "/b?X-Amz-Algorithm=A&X-Amz-Credential=AKIA2%2F20260102%2Fus-east-1%2Fs3%2Faws4_request",
-			want: target{bucket: "b", accessKeyID: "AKIA2", region: "us-east-1", signed: true}},
+		{
+			host: "h", uri: "/b?X-Amz-Algorithm=A&X-Amz-Credential=AKIA2%2F20260102%2Fus-east-1%2Fs3%2Faws4_request",
+			want: target{bucket: "b", accessKeyID: "AKIA2", region: "us-east-1", signed: true},
+		},
 		{host: "h", uri: "/b?x-amz-security-token=", want: target{bucket: "b", temporary: true}},
 		{host: "h", uri: "/b", auth: "AWS4-HMAC-SHA256 nothing", want: target{bucket: "b", signed: true}},
 		{host: "h", uri: "/b", auth: "AWS4-HMAC-SHA256 Credential=a/b/c", want: target{bucket: "b", signed: true}},
@@ -158,7 +160,7 @@ func FuzzParseTarget(f *testing.F) {
 		if strings.Contains(got.bucket, "/") && got.domain == "" || got.domain == "" && "/"+got.bucket+"/"+got.key != u.Path && "/"+got.bucket != u.Path {
 			t.Errorf("%q is not bucket %q and key %q", u.Path, got.bucket, got.key)
 		}
-		for _, part := range strings.Split(got.key, "/") {
+		for part := range strings.SplitSeq(got.key, "/") {
 			if part == ".." || part == "." {
 				t.Errorf("key %q leads elsewhere", got.key)
 			}

@@ -263,7 +263,7 @@ func (s *Server) stop(ctx context.Context) error {
 		if err := g.api.ShutDown(); err != nil {
 			errs = append(errs, fmt.Errorf("stop the gateway for %s: %w", g.region, err))
 		}
-		<-g.served // its error says that the listener was closed
+		_ = <-g.served // its error says that the listener was closed
 	}
 	if s.store != nil {
 		s.store.Shutdown()

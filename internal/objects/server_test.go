@@ -115,8 +115,10 @@ func TestAttributesAsFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			rec.take()
-			_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("logs"), Key: aws.String("a/b"),
-				Body: strings.NewReader("v"), ContentType: aws.String("text/plain")})
+			_, err := c.PutObject(t.Context(), &s3.PutObjectInput{
+				Bucket: aws.String("logs"), Key: aws.String("a/b"),
+				Body: strings.NewReader("v"), ContentType: aws.String("text/plain"),
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -380,8 +382,10 @@ func TestShortBodies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = e.store.UploadPart(t.Context(), &s3.UploadPartInput{Bucket: &bucket, Key: aws.String("k"), UploadId: upload.UploadId, PartNumber: aws.Int32(1),
-		Body: strings.NewReader("12345"), ContentLength: aws.Int64(6)})
+	_, err = e.store.UploadPart(t.Context(), &s3.UploadPartInput{
+		Bucket: &bucket, Key: aws.String("k"), UploadId: upload.UploadId, PartNumber: aws.Int32(1),
+		Body: strings.NewReader("12345"), ContentLength: aws.Int64(6),
+	})
 	if !errors.As(err, &coded) || coded.BaseError().Code != "IncompleteBody" {
 		t.Errorf("part: got %v", err)
 	}

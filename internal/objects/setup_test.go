@@ -193,8 +193,7 @@ func status(err error) (int, string) {
 		return 0, ""
 	}
 	code := ""
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		code = api.ErrorCode()
 	}
 	var withStatus interface{ HTTPStatusCode() int }

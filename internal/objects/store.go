@@ -262,10 +262,10 @@ func (s *store) coded(what, bucket, key string, err error) error {
 		return err
 	}
 	if errors.Is(err, errCutOff) || errors.Is(err, io.ErrUnexpectedEOF) { // the client went away
-		s.log.Debug(what, "bucket", bucket, "key", key, "error", err)
+		s.log.Debug("a request was cut off", "while", what, "bucket", bucket, "key", key, "error", err)
 		return s3err.GetAPIError(s3err.ErrIncompleteBody)
 	}
-	s.log.Warn(what, "bucket", bucket, "key", key, "error", err)
+	s.log.Warn("a request failed inside", "while", what, "bucket", bucket, "key", key, "error", err)
 	return s3err.GetAPIError(s3err.ErrInternalError)
 }
 

@@ -32,8 +32,10 @@ func TestOutputsInFull(t *testing.T) {
 		{name: "long, success, not asked for", plan: plan{out: long, err: "b\n"}, stdout: long[:2477], cut: [2]bool{true, false}},
 		{name: "long, failed", plan: plan{out: long, err: "b\n", state: failedState, exit: 1}, calls: 1, stdout: long, stderr: "b\n"},
 		{name: "the separator in the output", plan: plan{out: "a" + ssmrun.Separator + "c", err: "b", state: failedState, exit: 1}, calls: 1, stdout: "a" + ssmrun.Separator + "c", stderr: "b"},
-		{name: "longer than Run Command keeps", plan: plan{out: strings.Repeat(long, 5), err: strings.Repeat(long, 2), state: failedState, exit: 1}, calls: 1,
-			stdout: strings.Repeat(long, 5)[:24000-len(ssmrun.MarkStream)], stderr: strings.Repeat(long, 2)[:8000-len(ssmrun.MarkStream)], cut: [2]bool{true, true}},
+		{
+			name: "longer than Run Command keeps", plan: plan{out: strings.Repeat(long, 5), err: strings.Repeat(long, 2), state: failedState, exit: 1}, calls: 1,
+			stdout: strings.Repeat(long, 5)[:24000-len(ssmrun.MarkStream)], stderr: strings.Repeat(long, 2)[:8000-len(ssmrun.MarkStream)], cut: [2]bool{true, true},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -81,8 +83,7 @@ func TestSeveralSteps(t *testing.T) {
 		req := request(id(1))
 		req.Document, req.Parameters = "Mine", nil
 		res, _, err := runBubble(t, f, req)
-		var e *RunError
-		if !errors.As(err, &e) {
+		if _, ok := errors.AsType[*RunError](err); !ok {
 			t.Fatal(err)
 		}
 		i := res.Instances[0]
@@ -128,8 +129,7 @@ func TestOutputInS3(t *testing.T) {
 		req := request(ids(4)...)
 		req.OutputBucket, req.OutputPrefix = "logs", "runs"
 		res, _, err := runBubble(t, f, req)
-		var e *RunError
-		if !errors.As(err, &e) {
+		if _, ok := errors.AsType[*RunError](err); !ok {
 			t.Fatal(err)
 		}
 		if res.Output.Region != "eu-west-1" {

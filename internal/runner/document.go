@@ -118,13 +118,17 @@ func notCommand(name string, t types.DocumentType) Problem {
 
 func (r *Runner) noDocument(req Request, err error) Problem {
 	if hasCode(err, ssmrun.CodeInvalidDocumentVersion) {
-		return Problem{FieldDocumentVersion, req.DocumentVersion,
+		return Problem{
+			FieldDocumentVersion, req.DocumentVersion,
 			fmt.Sprintf("document %q has no version %s", req.Document, req.DocumentVersion),
-			"List its versions with: aws ssm list-document-versions --name " + req.Document}
+			"List its versions with: aws ssm list-document-versions --name " + req.Document,
+		}
 	}
-	return Problem{FieldDocument, req.Document,
+	return Problem{
+		FieldDocument, req.Document,
 		fmt.Sprintf("document %q does not exist in %s", req.Document, r.region()),
-		"Check the name, which is case-sensitive, and that it is in this account and region or shared with it"}
+		"Check the name, which is case-sensitive, and that it is in this account and region or shared with it",
+	}
 }
 
 // awaitDocument looks at the document until it is ready.
@@ -139,8 +143,10 @@ func (x *run) awaitDocument(ctx context.Context) ([]Problem, error) {
 			return x.convert(), nil
 		}
 		if time.Since(start) > documentPatience {
-			return []Problem{{FieldDocument, x.req.Document,
-				fmt.Sprintf("document %q is still being created after %s", x.req.Document, short(documentPatience)), "Try again later"}}, nil
+			return []Problem{{
+				FieldDocument, x.req.Document,
+				fmt.Sprintf("document %q is still being created after %s", x.req.Document, short(documentPatience)), "Try again later",
+			}}, nil
 		}
 		if err := sleep(ctx, 2*time.Second); err != nil {
 			return nil, err
@@ -185,9 +191,11 @@ func (f documentFacts) platformProblem(name, id, platform string) *Problem {
 	if platform == "" || len(f.platforms) == 0 || slices.Contains(f.platforms, platform) {
 		return nil
 	}
-	return &Problem{FieldInstanceIDs, id,
+	return &Problem{
+		FieldInstanceIDs, id,
 		fmt.Sprintf("%s runs %s, and document %q is for %s", id, platform, name, strings.Join(f.platforms, " and ")),
-		"Name a document for its platform, or leave the instance out"}
+		"Name a document for its platform, or leave the instance out",
+	}
 }
 
 func version(req Request) *string {

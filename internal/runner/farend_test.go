@@ -129,9 +129,11 @@ func portEnd(t testing.TB, ids ...string) *farEnd {
 }
 
 func newFarEnd(ids ...string) *farEnd {
-	f := &farEnd{start: time.Now(), region: "us-east-1", plans: map[string]plan{"": {begin: 100 * time.Millisecond, end: time.Second}},
+	f := &farEnd{
+		start: time.Now(), region: "us-east-1", plans: map[string]plan{"": {begin: 100 * time.Millisecond, end: time.Second}},
 		documents: map[string]farDocument{"AWS-RunShellScript": {content: scriptDocument, platforms: []string{"Linux", "MacOS"}}},
-		ec2:       map[string]string{}, buckets: map[string]string{}, objects: map[string]string{}, faults: map[string][]spoiler{}}
+		ec2:       map[string]string{}, buckets: map[string]string{}, objects: map[string]string{}, faults: map[string][]spoiler{},
+	}
 	for _, id := range ids {
 		f.instances = append(f.instances, farInstance{id: id, name: "host-" + id[len(id)-1:]})
 	}

@@ -22,8 +22,10 @@ func (f *farEnd) describeInstances(w http.ResponseWriter, in map[string]any) {
 		if at < i.from || (i.to > 0 && at >= i.to) || (wanted != nil && !slices.Contains(wanted, i.id)) {
 			continue
 		}
-		rows = append(rows, map[string]any{"InstanceId": i.id, "PingStatus": or(string(i.ping), "Online"), "ComputerName": i.name,
-			"PlatformType": or(i.platform, "Linux"), "AgentVersion": "3.3.0.0", "LastPingDateTime": epoch(time.Now().Add(-3 * time.Minute))})
+		rows = append(rows, map[string]any{
+			"InstanceId": i.id, "PingStatus": or(string(i.ping), "Online"), "ComputerName": i.name,
+			"PlatformType": or(i.platform, "Linux"), "AgentVersion": "3.3.0.0", "LastPingDateTime": epoch(time.Now().Add(-3 * time.Minute)),
+		})
 	}
 	rows, next := f.page(in, rows, 10)
 	answer(w, map[string]any{"InstanceInformationList": rows, "NextToken": next})
@@ -56,8 +58,10 @@ func (f *farEnd) document(w http.ResponseWriter, op string, in map[string]any) {
 		}
 	}
 	if op == "DescribeDocument" {
-		answer(w, map[string]any{"Document": map[string]any{"Name": name, "DocumentType": or(d.kind, "Command"), "Status": status,
-			"PlatformTypes": d.platforms, "StatusInformation": "its content is wrong"}})
+		answer(w, map[string]any{"Document": map[string]any{
+			"Name": name, "DocumentType": or(d.kind, "Command"), "Status": status,
+			"PlatformTypes": d.platforms, "StatusInformation": "its content is wrong",
+		}})
 		return
 	}
 	answer(w, map[string]any{"Name": name, "DocumentType": or(d.kind, "Command"), "Status": status, "Content": d.content, "DocumentFormat": "JSON"})
@@ -199,8 +203,10 @@ func (f *farEnd) listInvocations(w http.ResponseWriter, in map[string]any) {
 				if s.Details == ssmrun.DetailsUndeliverable {
 					break
 				}
-				p := map[string]any{"Name": st.name, "Status": st.state.Status, "StatusDetails": st.state.Details, "ResponseCode": st.exit,
-					"Output": ssmrun.Join(st.out, st.err), "StandardOutputUrl": f.streamURL(c, id, st.name, "stdout"), "StandardErrorUrl": f.streamURL(c, id, st.name, "stderr")}
+				p := map[string]any{
+					"Name": st.name, "Status": st.state.Status, "StatusDetails": st.state.Details, "ResponseCode": st.exit,
+					"Output": ssmrun.Join(st.out, st.err), "StandardOutputUrl": f.streamURL(c, id, st.name, "stdout"), "StandardErrorUrl": f.streamURL(c, id, st.name, "stderr"),
+				}
 				if st.state.Terminal() && st.exit >= 0 {
 					p["ResponseStartDateTime"], p["ResponseFinishDateTime"] = epoch(c.sent.Add(f.plan(id).begin)), epoch(c.sent.Add(f.plan(id).end))
 				}
@@ -227,9 +233,11 @@ func (f *farEnd) getInvocation(w http.ResponseWriter, in map[string]any) {
 	}
 	for _, st := range f.steps(c, id) {
 		if st.name == text(in["PluginName"]) {
-			answer(w, map[string]any{"CommandId": c.id, "InstanceId": id, "ResponseCode": st.exit, "Status": st.state.Status, "StatusDetails": st.state.Details,
+			answer(w, map[string]any{
+				"CommandId": c.id, "InstanceId": id, "ResponseCode": st.exit, "Status": st.state.Status, "StatusDetails": st.state.Details,
 				"StandardOutputContent": ssmrun.CutStream(st.out, 24000), "StandardErrorContent": ssmrun.CutStream(st.err, 8000),
-				"StandardOutputUrl": f.streamURL(c, id, st.name, "stdout"), "StandardErrorUrl": f.streamURL(c, id, st.name, "stderr")})
+				"StandardOutputUrl": f.streamURL(c, id, st.name, "stdout"), "StandardErrorUrl": f.streamURL(c, id, st.name, "stderr"),
+			})
 			return
 		}
 	}

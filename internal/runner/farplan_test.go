@@ -99,9 +99,11 @@ func (f *farEnd) row(c *farCommand, fresh bool) map[string]any {
 	if f.force != nil && !fresh {
 		state = *f.force
 	}
-	row := map[string]any{"CommandId": c.id, "DocumentName": c.in["DocumentName"], "Comment": c.in["Comment"], "InstanceIds": c.ids,
+	row := map[string]any{
+		"CommandId": c.id, "DocumentName": c.in["DocumentName"], "Comment": c.in["Comment"], "InstanceIds": c.ids,
 		"RequestedDateTime": epoch(c.sent), "Status": state.Status, "StatusDetails": state.Details, "TargetCount": counts.Target,
-		"CompletedCount": counts.Completed, "ErrorCount": counts.Errors, "DeliveryTimedOutCount": counts.DeliveryTimedOut}
+		"CompletedCount": counts.Completed, "ErrorCount": counts.Errors, "DeliveryTimedOutCount": counts.DeliveryTimedOut,
+	}
 	for _, k := range []string{"OutputS3BucketName", "OutputS3KeyPrefix", "OutputS3Region", "Parameters"} {
 		if c.in[k] != nil {
 			row[k] = c.in[k]

@@ -38,8 +38,7 @@ func faultOf(err error) fault {
 	if errors.As(err, &re) && re.Response != nil && re.Response.Response != nil {
 		f.status = re.HTTPStatusCode()
 	}
-	var ae smithy.APIError
-	if errors.As(err, &ae) {
+	if ae, ok := errors.AsType[smithy.APIError](err); ok {
 		f.code, f.message = ae.ErrorCode(), strings.TrimSpace(ae.ErrorMessage())
 	}
 	_, f.throttled = retry.DefaultThrottleErrorCodes[f.code]

@@ -40,45 +40,79 @@ func TestRefusedBeforeTheSend(t *testing.T) {
 		texts []string
 		took  time.Duration
 	}{
-		{name: "an id that nobody knows", req: func(r *Request) { r.InstanceIDs = []string{id(1), id(9)} }, field: FieldInstanceIDs,
-			texts: []string{id(9) + " does not exist in us-east-1", "Check the id"}},
-		{name: "stopped", prep: func(f *farEnd) { f.ec2[id(9)] = "stopped" }, req: func(r *Request) { r.InstanceIDs = []string{id(9)} }, field: FieldInstanceIDs,
-			texts: []string{id(9) + " is stopped", "Start it"}},
-		{name: "terminated", prep: func(f *farEnd) { f.ec2[id(9)] = "terminated" }, req: func(r *Request) { r.InstanceIDs = []string{id(9)} }, field: FieldInstanceIDs,
-			texts: []string{id(9) + " is terminated"}},
-		{name: "a machine that is not registered", req: func(r *Request) { r.InstanceIDs = []string{mi} }, field: FieldInstanceIDs,
-			texts: []string{mi + " is not registered with Systems Manager in us-east-1"}},
-		{name: "offline and stopped", prep: func(f *farEnd) { f.instances[0].ping = ssmrun.ConnectionLost; f.ec2[id(1)] = "stopped" }, field: FieldInstanceIDs,
-			texts: []string{id(1) + " is stopped"}},
-		{name: "offline, a minute", prep: func(f *farEnd) { f.instances[0].ping = ssmrun.ConnectionLost; f.ec2[id(1)] = "running" }, field: FieldInstanceIDs,
-			texts: []string{id(1) + " is offline", "last heard of 3m ago", "after waiting 1m"}, took: time.Minute},
-		{name: "offline, no waiting", prep: func(f *farEnd) { f.instances[0].ping = ssmrun.ConnectionLost; f.ec2[id(1)] = "running" }, req: func(r *Request) { r.WaitForInstances = 0 }, field: FieldInstanceIDs,
-			texts: []string{id(1) + " is offline"}},
-		{name: "never registered", prep: func(f *farEnd) { f.ec2[id(9)] = "running" }, req: func(r *Request) { r.InstanceIDs = []string{id(9)} }, field: FieldInstanceIDs,
-			texts: []string{id(9) + " is not registered", "EC2 says running", "after waiting 5m", "AmazonSSMManagedInstanceCore"}, took: 5 * time.Minute},
-		{name: "never registered, EC2 may not be asked", prep: func(f *farEnd) { f.ec2 = nil }, req: func(r *Request) { r.InstanceIDs = []string{id(9)} }, field: FieldInstanceIDs,
-			texts: []string{id(9) + " is not registered", "EC2 could not be asked (UnauthorizedOperation"}, took: 5 * time.Minute},
+		{
+			name: "an id that nobody knows", req: func(r *Request) { r.InstanceIDs = []string{id(1), id(9)} }, field: FieldInstanceIDs,
+			texts: []string{id(9) + " does not exist in us-east-1", "Check the id"},
+		},
+		{
+			name: "stopped", prep: func(f *farEnd) { f.ec2[id(9)] = "stopped" }, req: func(r *Request) { r.InstanceIDs = []string{id(9)} }, field: FieldInstanceIDs,
+			texts: []string{id(9) + " is stopped", "Start it"},
+		},
+		{
+			name: "terminated", prep: func(f *farEnd) { f.ec2[id(9)] = "terminated" }, req: func(r *Request) { r.InstanceIDs = []string{id(9)} }, field: FieldInstanceIDs,
+			texts: []string{id(9) + " is terminated"},
+		},
+		{
+			name: "a machine that is not registered", req: func(r *Request) { r.InstanceIDs = []string{mi} }, field: FieldInstanceIDs,
+			texts: []string{mi + " is not registered with Systems Manager in us-east-1"},
+		},
+		{
+			name: "offline and stopped", prep: func(f *farEnd) { f.instances[0].ping = ssmrun.ConnectionLost; f.ec2[id(1)] = "stopped" }, field: FieldInstanceIDs,
+			texts: []string{id(1) + " is stopped"},
+		},
+		{
+			name: "offline, a minute", prep: func(f *farEnd) { f.instances[0].ping = ssmrun.ConnectionLost; f.ec2[id(1)] = "running" }, field: FieldInstanceIDs,
+			texts: []string{id(1) + " is offline", "last heard of 3m ago", "after waiting 1m"}, took: time.Minute,
+		},
+		{
+			name: "offline, no waiting", prep: func(f *farEnd) { f.instances[0].ping = ssmrun.ConnectionLost; f.ec2[id(1)] = "running" }, req: func(r *Request) { r.WaitForInstances = 0 }, field: FieldInstanceIDs,
+			texts: []string{id(1) + " is offline"},
+		},
+		{
+			name: "never registered", prep: func(f *farEnd) { f.ec2[id(9)] = "running" }, req: func(r *Request) { r.InstanceIDs = []string{id(9)} }, field: FieldInstanceIDs,
+			texts: []string{id(9) + " is not registered", "EC2 says running", "after waiting 5m", "AmazonSSMManagedInstanceCore"}, took: 5 * time.Minute,
+		},
+		{
+			name: "never registered, EC2 may not be asked", prep: func(f *farEnd) { f.ec2 = nil }, req: func(r *Request) { r.InstanceIDs = []string{id(9)} }, field: FieldInstanceIDs,
+			texts: []string{id(9) + " is not registered", "EC2 could not be asked (UnauthorizedOperation"}, took: 5 * time.Minute,
+		},
 		{name: "terminated while waited for", prep: func(f *farEnd) {
 			f.ec2[id(9)] = "pending"
 			time.AfterFunc(30*time.Second, func() { f.mu.Lock(); f.ec2[id(9)] = "terminated"; f.mu.Unlock() })
 		}, req: func(r *Request) { r.InstanceIDs = []string{id(9)} }, field: FieldInstanceIDs, texts: []string{id(9) + " is terminated"}, took: 30 * time.Second},
-		{name: "another platform", prep: func(f *farEnd) { f.instances[0].platform = "Windows" }, field: FieldInstanceIDs,
-			texts: []string{id(1) + ` runs Windows, and document "AWS-RunShellScript" is for Linux and MacOS`}},
-		{name: "no such document", req: func(r *Request) { r.Document = "Nope" }, field: FieldDocument,
-			texts: []string{`document "Nope" does not exist in us-east-1`, "Check the name"}},
-		{name: "no such version", req: func(r *Request) { r.DocumentVersion = "7" }, field: FieldDocumentVersion,
-			texts: []string{"has no version 7"}},
-		{name: "an Automation document", prep: func(f *farEnd) { f.documents["AWS-RestartEC2Instance"] = farDocument{kind: "Automation"} },
-			req: func(r *Request) { r.Document = "AWS-RestartEC2Instance" }, field: FieldDocument, texts: []string{"is of type Automation", "Systems Manager Automation"}},
-		{name: "a document that failed", prep: func(f *farEnd) { f.documents["Mine"] = farDocument{status: "Failed"} },
-			req: func(r *Request) { r.Document = "Mine" }, field: FieldDocument, texts: []string{"could not be created: its content is wrong"}},
-		{name: "a document that is never ready", prep: func(f *farEnd) { f.documents["Mine"] = farDocument{status: "Creating"} },
-			req: func(r *Request) { r.Document = "Mine" }, field: FieldDocument, texts: []string{"still being created"}, took: documentPatience},
-		{name: "an unknown parameter", req: func(r *Request) { r.Parameters["comands"] = "secret-value" }, field: FieldParameters,
-			texts: []string{`"comands"`, `did you mean "commands"`}},
+		{
+			name: "another platform", prep: func(f *farEnd) { f.instances[0].platform = "Windows" }, field: FieldInstanceIDs,
+			texts: []string{id(1) + ` runs Windows, and document "AWS-RunShellScript" is for Linux and MacOS`},
+		},
+		{
+			name: "no such document", req: func(r *Request) { r.Document = "Nope" }, field: FieldDocument,
+			texts: []string{`document "Nope" does not exist in us-east-1`, "Check the name"},
+		},
+		{
+			name: "no such version", req: func(r *Request) { r.DocumentVersion = "7" }, field: FieldDocumentVersion,
+			texts: []string{"has no version 7"},
+		},
+		{
+			name: "an Automation document", prep: func(f *farEnd) { f.documents["AWS-RestartEC2Instance"] = farDocument{kind: "Automation"} },
+			req: func(r *Request) { r.Document = "AWS-RestartEC2Instance" }, field: FieldDocument, texts: []string{"is of type Automation", "Systems Manager Automation"},
+		},
+		{
+			name: "a document that failed", prep: func(f *farEnd) { f.documents["Mine"] = farDocument{status: "Failed"} },
+			req: func(r *Request) { r.Document = "Mine" }, field: FieldDocument, texts: []string{"could not be created: its content is wrong"},
+		},
+		{
+			name: "a document that is never ready", prep: func(f *farEnd) { f.documents["Mine"] = farDocument{status: "Creating"} },
+			req: func(r *Request) { r.Document = "Mine" }, field: FieldDocument, texts: []string{"still being created"}, took: documentPatience,
+		},
+		{
+			name: "an unknown parameter", req: func(r *Request) { r.Parameters["comands"] = "secret-value" }, field: FieldParameters,
+			texts: []string{`"comands"`, `did you mean "commands"`},
+		},
 		{name: "a missing parameter", req: func(r *Request) { r.Parameters = nil }, field: FieldParameters, texts: []string{`"commands"`, "required"}},
-		{name: "a value that does not match", req: func(r *Request) { r.Parameters["executionTimeout"] = "secret-value" }, field: FieldParameters,
-			texts: []string{`"executionTimeout"`, "allowed pattern"}},
+		{
+			name: "a value that does not match", req: func(r *Request) { r.Parameters["executionTimeout"] = "secret-value" }, field: FieldParameters,
+			texts: []string{`"executionTimeout"`, "allowed pattern"},
+		},
 		{name: "no such bucket", req: func(r *Request) { r.OutputBucket = "logs" }, field: FieldOutputBucket, texts: []string{`bucket "logs" does not exist`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

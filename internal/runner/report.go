@@ -55,7 +55,7 @@ func fit(opts ReportOptions, build func(lines int) []string) string {
 	if footer != "" {
 		footer = "\n\n" + footer
 	}
-	text := ""
+	var text string
 	for lines := opts.Lines; ; lines /= 2 {
 		text = strings.Join(build(lines), "\n\n")
 		if len(text)+len(footer) <= opts.Bytes {
@@ -226,11 +226,12 @@ func readMore(res *Result, groups []*group) []string {
 	}
 	parts := []string{"To see everything:" + commandLines(res, "show", func(Command) bool { return true })}
 	if where := trimmedOutput(res.Output); where != "" {
-		s := "The output in full, in S3:"
+		var s strings.Builder
+		s.WriteString("The output in full, in S3:")
 		for _, c := range res.Commands {
-			s += "\n    " + where + "/" + c.ID + "/"
+			s.WriteString("\n    " + where + "/" + c.ID + "/")
 		}
-		return append(parts, s)
+		return append(parts, s.String())
 	}
 	for _, g := range groups {
 		if g.stream != nil && g.stream.Cut {
@@ -243,13 +244,13 @@ func readMore(res *Result, groups []*group) []string {
 // commandLines is a command line for each of the chosen commands of the result,
 // each in a line of its own, indented.
 func commandLines(res *Result, verb string, chosen func(Command) bool) string {
-	s := ""
+	var s strings.Builder
 	for _, c := range res.Commands {
 		if chosen(c) {
-			s += "\n    " + res.line(verb, c.ID)
+			s.WriteString("\n    " + res.line(verb, c.ID))
 		}
 	}
-	return s
+	return s.String()
 }
 
 // summary is a failed run in one line.

@@ -21,8 +21,10 @@ const commandID = "9d2c8e0a-5b1f-4c7d-8f60-2a4be1c3d905"
 
 // failedInstance is one whose script ended with exit.
 func failedInstance(n, exit int, stdout, stderr string) InstanceResult {
-	return InstanceResult{ID: id(n), Name: fmt.Sprintf("web-%d", n), CommandID: commandID, State: failedState, ExitCode: exit,
-		Plugins: []PluginResult{{Name: "aws:runShellScript", State: failedState, ExitCode: exit, Stdout: Stream{Head: stdout}, Stderr: Stream{Head: stderr}}}}
+	return InstanceResult{
+		ID: id(n), Name: fmt.Sprintf("web-%d", n), CommandID: commandID, State: failedState, ExitCode: exit,
+		Plugins: []PluginResult{{Name: "aws:runShellScript", State: failedState, ExitCode: exit, Stdout: Stream{Head: stdout}, Stderr: Stream{Head: stderr}}},
+	}
 }
 
 func stateInstance(n int, status ssmrun.Status, details ssmrun.Details) InstanceResult {
@@ -85,7 +87,8 @@ func TestReports(t *testing.T) {
 			{FieldDocumentVersion, "7", `document "Mine" has no version 7`, "List its versions with: aws ssm list-document-versions --name Mine"},
 		}}, ReportOptions{}},
 		{"unreachable", New(Config{Endpoint: "http://127.0.0.1:8440"}).callError("DescribeDocument", &smithyhttp.RequestSendError{Err: &url.Error{
-			Op: "Post", URL: "http://127.0.0.1:8440/", Err: &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}}}), ReportOptions{}},
+			Op: "Post", URL: "http://127.0.0.1:8440/", Err: &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)},
+		}}), ReportOptions{}},
 		{"ambiguous", &AmbiguousSendError{Token: "ssmrun:TOKEN", Document: "AWS-RunShellScript", Instances: 3, Cause: "http://127.0.0.1:8440: connection reset by peer", Check: `aws --region eu-west-1 ssm list-commands --filters key=InvokedAfter,value=2026-11-22T10:00:00Z --query "Commands[?contains(Comment,'ssmrun:TOKEN')]"`}, ReportOptions{}},
 		{"cancelled", &CancelledError{Result: result(stateInstance(1, ssmrun.Cancelled, ssmrun.DetailsCancelled), stateInstance(2, ssmrun.InProgress, ssmrun.DetailsInProgress)), Running: []string{id(2)}}, ReportOptions{Footer: invoke}},
 	} {
@@ -95,7 +98,7 @@ func TestReports(t *testing.T) {
 			if strings.ContainsAny(title, "\n") || strings.HasSuffix(title, ".") {
 				t.Errorf("title %q", title)
 			}
-			for _, line := range strings.Split(detail, "\n") {
+			for line := range strings.SplitSeq(detail, "\n") {
 				if line != strings.TrimRight(line, " ") {
 					t.Errorf("blanks at the end of %q", line)
 				}

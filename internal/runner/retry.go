@@ -168,8 +168,7 @@ func refused(err error, asked, connected bool) bool {
 // worthDialling tells whether a connection that failed may come about later:
 // not where the name or the certificate is wrong.
 func worthDialling(err error) bool {
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return !dns.IsNotFound
 	}
 	return !badCertificate(err)

@@ -80,7 +80,7 @@ func New(cfg Config) *Runner {
 	}
 	log := cfg.Logger
 	if log == nil {
-		log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		log = slog.New(slog.DiscardHandler)
 	}
 	return &Runner{cfg: cfg, log: log}
 }

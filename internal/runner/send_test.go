@@ -273,8 +273,7 @@ func TestManyInstances(t *testing.T) {
 			f.plans[id(77)] = plan{end: time.Second, state: ssmrun.State{Status: ssmrun.Failed, Details: ssmrun.DetailsFailed}, exit: 3}
 			d := newDiary()
 			res, err := New(f.config(t)).Run(context.Background(), request(all...), d.observe)
-			var e *RunError
-			if !errors.As(err, &e) {
+			if _, ok := errors.AsType[*RunError](err); !ok {
 				t.Fatal(err)
 			}
 			if len(res.Commands) != 3 || len(res.Instances) != 120 || len(res.Failed()) != 1 || res.Failed()[0].ID != id(77) {
@@ -302,8 +301,7 @@ func TestManyInstances(t *testing.T) {
 			f := bubbleEnd(t, all...)
 			f.spoil("SendCommand", nil, refuseWith(400, "InvalidInstanceId"))
 			res, err := New(f.config(t)).Run(context.Background(), request(all...), nil)
-			var e *RunError
-			if !errors.As(err, &e) {
+			if _, ok := errors.AsType[*RunError](err); !ok {
 				t.Fatal(err)
 			}
 			failed := res.Failed()
@@ -318,8 +316,7 @@ func TestManyInstances(t *testing.T) {
 			f := bubbleEnd(t, all...)
 			f.spoil("SendCommand", nil, cut)
 			res, err := New(f.config(t)).Run(context.Background(), request(all...), nil)
-			var e *RunError
-			if !errors.As(err, &e) {
+			if _, ok := errors.AsType[*RunError](err); !ok {
 				t.Fatal(err)
 			}
 			if failed := res.Failed(); len(failed) != 50 || !strings.Contains(failed[0].Problem, "may have been accepted") {
@@ -351,9 +348,16 @@ func TestWhatIsSent(t *testing.T) {
 		in := f.made("SendCommand")[0].in
 		p := in["Parameters"].(map[string]any)
 		for _, pair := range [][2]any{
-			{texts(p["commands"])[0], "true"}, {texts(p["executionTimeout"])[0], "60"}, {len(p), 2},
-			{in["MaxErrors"], "10%"}, {in["MaxConcurrency"], "2"}, {in["DocumentVersion"], "1"}, {in["TimeoutSeconds"], 30.0},
-			{in["OutputS3BucketName"], "logs"}, {in["OutputS3KeyPrefix"], "runs"}, {in["OutputS3Region"], "eu-west-1"},
+			{texts(p["commands"])[0], "true"},
+			{texts(p["executionTimeout"])[0], "60"},
+			{len(p), 2},
+			{in["MaxErrors"], "10%"},
+			{in["MaxConcurrency"], "2"},
+			{in["DocumentVersion"], "1"},
+			{in["TimeoutSeconds"], 30.0},
+			{in["OutputS3BucketName"], "logs"},
+			{in["OutputS3KeyPrefix"], "runs"},
+			{in["OutputS3Region"], "eu-west-1"},
 		} {
 			if pair[0] != pair[1] {
 				t.Errorf("got %v, want %v", pair[0], pair[1])

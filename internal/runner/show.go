@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -40,12 +41,7 @@ func (r *Runner) Cancel(ctx context.Context, commandID string, instanceIDs []str
 			if len(instanceIDs) == 0 {
 				return true
 			}
-			for _, id := range instanceIDs {
-				if id == i.ID {
-					return true
-				}
-			}
-			return false
+			return slices.Contains(instanceIDs, i.ID)
 		})
 	}
 	return x.show(ctx)
@@ -56,9 +52,11 @@ func (r *Runner) existing(ctx context.Context, commandID string, outputs Outputs
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	out, err := r.cfg.SSM.ListCommands(call, &ssm.ListCommandsInput{CommandId: &commandID})
-	unknown := &ValidationError{Problems: []Problem{{FieldCommandID, commandID,
+	unknown := &ValidationError{Problems: []Problem{{
+		FieldCommandID, commandID,
 		fmt.Sprintf("there is no command %s in %s", quote(commandID), r.region()),
-		"Check the id, the region and the account; Run Command forgets commands after 30 days"}}}
+		"Check the id, the region and the account; Run Command forgets commands after 30 days",
+	}}}
 	switch {
 	case hasCode(err, ssmrun.CodeInvalidCommandID, ssmrun.CodeValidation):
 		return nil, unknown

@@ -311,7 +311,8 @@ func (r *Runner) invocations(ctx context.Context, id string) (rows []types.Comma
 		ctx, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
 		out, err := r.cfg.SSM.ListCommandInvocations(ctx, &ssm.ListCommandInvocationsInput{
-			CommandId: &id, Details: true, MaxResults: aws.Int32(pageSize), NextToken: token})
+			CommandId: &id, Details: true, MaxResults: aws.Int32(pageSize), NextToken: token,
+		})
 		if err != nil {
 			return nil, err
 		}

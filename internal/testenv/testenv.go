@@ -96,9 +96,11 @@ func Start(t testing.TB, o Options) *Service {
 // It may listen on another port.
 func (s *Service) Restart() {
 	s.t.Helper()
-	args := []string{"serve", "--data", s.opts.Data, "--listen", "127.0.0.1:0",
+	args := []string{
+		"serve", "--data", s.opts.Data, "--listen", "127.0.0.1:0",
 		"--ready-file", filepath.Join(filepath.Dir(s.opts.Data), "ready.json"),
-		"--local-agents", strconv.Itoa(s.opts.Agents), "--drain", "10s"}
+		"--local-agents", strconv.Itoa(s.opts.Agents), "--drain", "10s",
+	}
 	if os.Geteuid() == 0 {
 		args = append(args, "--allow-root-agents")
 	}

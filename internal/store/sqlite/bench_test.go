@@ -43,10 +43,14 @@ func command(n int) (*ssmrun.Command, []ssmrun.Invocation, []ssmrun.Plugin) {
 		InstanceIDs: []string{instance}, RequestedAt: at, ExpiresAfter: at.Add(2 * time.Hour), TimeoutSeconds: 3600,
 		MaxConcurrency: "50", MaxErrors: "0", State: ssmrun.NewState, Counts: ssmrun.Counts{Target: 1},
 	}
-	i := ssmrun.Invocation{CommandID: id, InstanceID: instance, Scope: scope, InstanceName: "host", RequestedAt: at,
-		State: ssmrun.NewState, DeliverBy: at.Add(time.Hour), FinishBy: at.Add(2 * time.Hour), Next: at.Add(time.Hour)}
-	p := ssmrun.Plugin{CommandID: id, InstanceID: instance, Name: "aws:runShellScript", Action: "aws:runShellScript",
-		State: ssmrun.NewState, ExitCode: -1}
+	i := ssmrun.Invocation{
+		CommandID: id, InstanceID: instance, Scope: scope, InstanceName: "host", RequestedAt: at,
+		State: ssmrun.NewState, DeliverBy: at.Add(time.Hour), FinishBy: at.Add(2 * time.Hour), Next: at.Add(time.Hour),
+	}
+	p := ssmrun.Plugin{
+		CommandID: id, InstanceID: instance, Name: "aws:runShellScript", Action: "aws:runShellScript",
+		State: ssmrun.NewState, ExitCode: -1,
+	}
 	return c, []ssmrun.Invocation{i}, []ssmrun.Plugin{p}
 }
 

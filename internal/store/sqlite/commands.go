@@ -125,9 +125,14 @@ func (t *tx) command(text string, args ...any) (*ssmrun.Command, error) {
 func scanCommand(s scanner, c *ssmrun.Command, more ...any) error {
 	return s.Scan(append([]any{
 		&c.Scope.Account, &c.Scope.Region, &c.ID, newest(&c.RequestedAt), &c.State.Status, &c.State.Details,
-		&c.Document, &c.Revision, fromJSON{&c.Counts}, &c.Caller, &c.Comment, &c.Version, at(&c.ExpiresAfter),
+		&c.Document, &c.Revision,
+		fromJSON{&c.Counts},
+		&c.Caller, &c.Comment, &c.Version, at(&c.ExpiresAfter),
 		&c.TimeoutSeconds, &c.MaxConcurrency, &c.MaxErrors, &c.Output.Region, &c.Output.Bucket, &c.Output.Prefix,
-		&c.ServiceRole, fromJSON{&c.Parameters}, fromJSON{&c.InstanceIDs}, fromJSON{&c.Targets},
+		&c.ServiceRole,
+		fromJSON{&c.Parameters},
+		fromJSON{&c.InstanceIDs},
+		fromJSON{&c.Targets},
 	}, more...)...)
 }
 

@@ -52,7 +52,7 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 		db.log = slog.New(slog.DiscardHandler)
 	}
 	if err := db.open(ctx); err != nil {
-		db.closeAll()
+		_ = db.closeAll() // why it could not be opened says more
 		return nil, fmt.Errorf("open store %s: %w", path, explain(err))
 	}
 	return db, nil

@@ -31,8 +31,7 @@ var hints = map[int]string{
 
 // code gives the primary result code of SQLite in err, 0 where there is none.
 func code(err error) int {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code() & 0xff
 	}
 	return 0

@@ -130,7 +130,7 @@ func TestGroupIsOneCommit(t *testing.T) {
 		}
 		for n, err := range errs[:60] {
 			switch {
-			case n%3 == 0 && err != nil, n%3 == 1 && err != boom, n%3 == 2 && (err == nil || err.Error() != "panic: boom"): //nolint:errorlint // as it is
+			case n%3 == 0 && err != nil, n%3 == 1 && err != boom, n%3 == 2 && (err == nil || err.Error() != "panic: boom"):
 				t.Errorf("Update %d: %v", n, err)
 			}
 			if got := hasDocumentNamed(t, db, fmt.Sprint("doc", n)); got != (n%3 == 0) {
@@ -313,9 +313,14 @@ func TestPragmas(t *testing.T) {
 		pragma string
 		want   int
 	}{
-		{db.write, "synchronous", 2}, {db.write, "foreign_keys", 1}, {db.write, "busy_timeout", 10000},
-		{db.write, "fullfsync", 1}, {db.write, "checkpoint_fullfsync", 1}, {db.write, "application_id", applicationID},
-		{reader, "query_only", 1}, {reader, "busy_timeout", 10000},
+		{db.write, "synchronous", 2},
+		{db.write, "foreign_keys", 1},
+		{db.write, "busy_timeout", 10000},
+		{db.write, "fullfsync", 1},
+		{db.write, "checkpoint_fullfsync", 1},
+		{db.write, "application_id", applicationID},
+		{reader, "query_only", 1},
+		{reader, "busy_timeout", 10000},
 	} {
 		var got int
 		if err := c.conn.get(ctx, "PRAGMA "+c.pragma, &got); err != nil || got != c.want {

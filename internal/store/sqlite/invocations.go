@@ -140,6 +140,8 @@ func (t *tx) listInvocations(scope ssmrun.Scope, q store.CommandQuery, p store.P
 	}
 	list = list[:p.Limit]
 	last := &list[p.Limit-1]
-	return list, position{List: invocationList, Newest: newestFirst(last.RequestedAt),
-		ID: last.CommandID, Instance: last.InstanceID}.token(), nil
+	return list, position{
+		List: invocationList, Newest: newestFirst(last.RequestedAt),
+		ID: last.CommandID, Instance: last.InstanceID,
+	}.token(), nil
 }

@@ -9,8 +9,10 @@ import (
 
 func newActivation(id string) *store.Activation {
 	hash := sha256.Sum256([]byte(id))
-	return &store.Activation{ID: id, Scope: home, CodeHash: hash[:], IamRole: "role", Description: "for tests",
-		DefaultName: "name", InstanceID: instanceID(1), Limit: 10, Count: 3, CreatedAt: at(0), ExpiresAt: at(60), ForgetsAfter: true}
+	return &store.Activation{
+		ID: id, Scope: home, CodeHash: hash[:], IamRole: "role", Description: "for tests",
+		DefaultName: "name", InstanceID: instanceID(1), Limit: 10, Count: 3, CreatedAt: at(0), ExpiresAt: at(60), ForgetsAfter: true,
+	}
 }
 
 func testActivations(t *testing.T, b *bundle) {

@@ -23,8 +23,10 @@ func (b *bundle) command(t *testing.T, scope ssmrun.Scope, id string) *ssmrun.Co
 func testCommandRoundTrip(t *testing.T, b *bundle) {
 	full := newCommand(commandID(1), at(0))
 	full.State, full.Revision = failed, 7
-	full.Counts = ssmrun.Counts{Target: 1, Completed: 2, Errors: 3, DeliveryTimedOut: 4, Succeeded: 5, Cancelled: 6,
-		Terminated: 7, Refused: 8, Begun: 9, InFlight: 10, CancelRequested: true, ErrorsBeyondLimit: true}
+	full.Counts = ssmrun.Counts{
+		Target: 1, Completed: 2, Errors: 3, DeliveryTimedOut: 4, Succeeded: 5, Cancelled: 6,
+		Terminated: 7, Refused: 8, Begun: 9, InFlight: 10, CancelRequested: true, ErrorsBeyondLimit: true,
+	}
 	bare := &ssmrun.Command{ID: commandID(2), Scope: home, RequestedAt: at(0), State: ssmrun.NewState}
 	odd := newCommand(commandID(3), at(0))
 	odd.Comment, odd.Content = "nul \x00 and more", strings.Repeat("日本\x00", 20_000)
@@ -236,8 +238,10 @@ func testListCommands(t *testing.T, b *bundle) {
 		"executing":            {store.CommandQuery{Executing: true}, []int{5, 3, 2}},
 		"complete":             {store.CommandQuery{Complete: true}, []int{4, 1, 0}},
 		"both stages":          {store.CommandQuery{Executing: true, Complete: true}, []int{5, 4, 3, 2, 1, 0}},
-		"many": {store.CommandQuery{InstanceID: instanceID(1), Complete: true, Document: "AWS-RunShellScript",
-			Statuses: []string{"TimedOut"}, InvokedAfter: at(0), InvokedBefore: at(60)}, []int{4}},
+		"many": {store.CommandQuery{
+			InstanceID: instanceID(1), Complete: true, Document: "AWS-RunShellScript",
+			Statuses: []string{"TimedOut"}, InvokedAfter: at(0), InvokedBefore: at(60),
+		}, []int{4}},
 	} {
 		var want []string
 		for _, n := range c.want {

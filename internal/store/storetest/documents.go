@@ -9,8 +9,10 @@ import (
 )
 
 func newDocument(scope ssmrun.Scope, name, version, content string) *ssmrun.Document {
-	return &ssmrun.Document{Name: name, Scope: scope, Version: version, Content: content, Format: "YAML", Type: "Command",
-		SchemaVersion: "2.2", CreatedAt: at(0), Owner: scope.Account}
+	return &ssmrun.Document{
+		Name: name, Scope: scope, Version: version, Content: content, Format: "YAML", Type: "Command",
+		SchemaVersion: "2.2", CreatedAt: at(0), Owner: scope.Account,
+	}
 }
 
 func (b *bundle) put(t *testing.T, docs ...*ssmrun.Document) {

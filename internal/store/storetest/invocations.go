@@ -35,8 +35,10 @@ func testInvocationRoundTrip(t *testing.T, b *bundle) {
 	same(t, "invocation with all", b.invocation(t, c.ID, full.InstanceID), &full)
 	got := b.invocation(t, c.ID, bare.InstanceID)
 	same(t, "invocation with nothing", got, &bare)
-	for name, at := range map[string]time.Time{"Handed": got.Handed, "Begun": got.Begun, "CancelRequested": got.CancelRequested,
-		"DeliverBy": got.DeliverBy, "FinishBy": got.FinishBy, "Next": got.Next} {
+	for name, at := range map[string]time.Time{
+		"Handed": got.Handed, "Begun": got.Begun, "CancelRequested": got.CancelRequested,
+		"DeliverBy": got.DeliverBy, "FinishBy": got.FinishBy, "Next": got.Next,
+	} {
 		if !at.IsZero() {
 			t.Errorf("%s = %v, want the zero time", name, at)
 		}

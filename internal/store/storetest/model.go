@@ -55,15 +55,23 @@ var errRefused = errors.New("refused")
 var _ store.Tx = (*model)(nil)
 
 func newModel() *model {
-	return &model{map[commandKey]ssmrun.Command{}, map[tokenKey]string{}, map[invocationKey]ssmrun.Invocation{},
-		map[pluginKey]ssmrun.Plugin{}, map[string]ssmrun.Instance{}, map[documentKey]ssmrun.Document{},
-		map[string]store.Activation{}}
+	return &model{
+		map[commandKey]ssmrun.Command{},
+		map[tokenKey]string{},
+		map[invocationKey]ssmrun.Invocation{},
+		map[pluginKey]ssmrun.Plugin{},
+		map[string]ssmrun.Instance{},
+		map[documentKey]ssmrun.Document{},
+		map[string]store.Activation{},
+	}
 }
 
 // clone shares what values point to: nothing changes those.
 func (m *model) clone() *model {
-	return &model{maps.Clone(m.commands), maps.Clone(m.tokens), maps.Clone(m.invocations), maps.Clone(m.plugins),
-		maps.Clone(m.instances), maps.Clone(m.documents), maps.Clone(m.activations)}
+	return &model{
+		maps.Clone(m.commands), maps.Clone(m.tokens), maps.Clone(m.invocations), maps.Clone(m.plugins),
+		maps.Clone(m.instances), maps.Clone(m.documents), maps.Clone(m.activations),
+	}
 }
 
 // find gives a copy of a value.

@@ -43,11 +43,13 @@ func writing(rt *rapid.T) op {
 		p := drawPlugin(rt, command, instance, someName.Draw(rt, "name"))
 		return wrote("UpdatePlugin", func(tx store.Tx) error { return tx.UpdatePlugin(scope, &p) })
 	case 5:
-		i := ssmrun.Instance{ID: instance, Scope: scope, Name: someText.Draw(rt, "name"), IPAddress: someText.Draw(rt, "address"),
+		i := ssmrun.Instance{
+			ID: instance, Scope: scope, Name: someText.Draw(rt, "name"), IPAddress: someText.Draw(rt, "address"),
 			AgentName: someText.Draw(rt, "agent"), AgentVersion: someName.Draw(rt, "version"), PlatformType: someName.Draw(rt, "platform"),
 			PlatformName: someText.Draw(rt, "os"), PlatformVersion: someText.Draw(rt, "os version"), ActivationID: someName.Draw(rt, "activation"),
 			IamRole: someName.Draw(rt, "role"), PublicKey: someText.Draw(rt, "key"), Fingerprint: someText.Draw(rt, "print"),
-			RegisteredAt: maybeTime.Draw(rt, "registered"), LastPing: maybeTime.Draw(rt, "ping"), Stopped: rapid.Bool().Draw(rt, "stopped")}
+			RegisteredAt: maybeTime.Draw(rt, "registered"), LastPing: maybeTime.Draw(rt, "ping"), Stopped: rapid.Bool().Draw(rt, "stopped"),
+		}
 		return wrote("PutInstance "+instance, func(tx store.Tx) error { return tx.PutInstance(&i) })
 	case 6:
 		at, stopped := maybeTime.Draw(rt, "at"), rapid.Bool().Draw(rt, "stopped")
@@ -56,10 +58,12 @@ func writing(rt *rapid.T) op {
 		d := drawDocument(rt)
 		return wrote(fmt.Sprintf("PutDocument %s %q", d.Name, d.Version), func(tx store.Tx) error { return tx.PutDocument(&d) })
 	case 8:
-		a := store.Activation{ID: someName.Draw(rt, "id"), Scope: scope, CodeHash: rapid.SliceOf(rapid.Byte()).Draw(rt, "hash"),
+		a := store.Activation{
+			ID: someName.Draw(rt, "id"), Scope: scope, CodeHash: rapid.SliceOf(rapid.Byte()).Draw(rt, "hash"),
 			IamRole: someText.Draw(rt, "role"), Description: someText.Draw(rt, "description"), DefaultName: someText.Draw(rt, "name"),
 			InstanceID: someText.Draw(rt, "instance"), Limit: rapid.Int().Draw(rt, "limit"), Count: rapid.Int().Draw(rt, "count"),
-			CreatedAt: maybeTime.Draw(rt, "created"), ExpiresAt: maybeTime.Draw(rt, "expires"), ForgetsAfter: rapid.Bool().Draw(rt, "forgets")}
+			CreatedAt: maybeTime.Draw(rt, "created"), ExpiresAt: maybeTime.Draw(rt, "expires"), ForgetsAfter: rapid.Bool().Draw(rt, "forgets"),
+		}
 		return wrote("PutActivation "+a.ID, func(tx store.Tx) error { return tx.PutActivation(&a) })
 	default:
 		id := someName.Draw(rt, "id")

@@ -152,8 +152,10 @@ var (
 	})
 	someCounts = rapid.Custom(func(rt *rapid.T) ssmrun.Counts {
 		n := rapid.IntRange(0, 60_000)
-		return ssmrun.Counts{Target: n.Draw(rt, "target"), Completed: n.Draw(rt, "completed"), Errors: n.Draw(rt, "errors"),
-			InFlight: n.Draw(rt, "in flight"), CancelRequested: rapid.Bool().Draw(rt, "cancel")}
+		return ssmrun.Counts{
+			Target: n.Draw(rt, "target"), Completed: n.Draw(rt, "completed"), Errors: n.Draw(rt, "errors"),
+			InFlight: n.Draw(rt, "in flight"), CancelRequested: rapid.Bool().Draw(rt, "cancel"),
+		}
 	})
 	someQuery = rapid.Custom(func(rt *rapid.T) store.CommandQuery {
 		var q store.CommandQuery
