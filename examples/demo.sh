@@ -119,6 +119,15 @@ in_background() {
 	return "$result"
 }
 
+# await_build waits for the child and says now and then that it is alive.
+await_build() {
+	until ended "$child" 30; do say "  still building, $(elapsed "$started")"; done
+	result=0
+	wait "$child" || result=$?
+	child=
+	return "$result"
+}
+
 # clean COMMAND... replaces this shell by a command that sees nothing of the
 # caller's environment: no credentials, no settings, no home folder.
 clean() {
@@ -132,9 +141,11 @@ ssmrun() { (clean "$bin/ssmrun" "$@"); }
 # --- programs ----------------------------------------------------------------
 
 build_programs() {
-	say 'Building ssmrun and its provider: about a minute the first time, else seconds.'
+	say 'Building ssmrun and its provider: 1 to 3 minutes the first time, else seconds.'
 	started=$(date +%s)
-	in_background "${MAKE:-make}" -s -C "$root" build >"$work/build.log" 2>&1 ||
+	"${MAKE:-make}" -s -C "$root" build >"$work/build.log" 2>&1 </dev/null &
+	child=$!
+	await_build ||
 		fatal 'They could not be built:' "$work/build.log"
 	say "Built in $(elapsed "$started")."
 }
@@ -159,10 +170,7 @@ find_terraform() {
 	ssmrun try 2>&1 | quoted
 	say
 	say 'Waiting for Terraform to be built.'
-	result=0
-	wait "$child" || result=$?
-	child=
-	[ "$result" = 0 ] || fatal 'Terraform could not be built:' "$work/terraform.log"
+	await_build || fatal 'Terraform could not be built:' "$work/terraform.log"
 	terraform=$(tail -n 1 "$work/terraform.path")
 	say "Built in $(elapsed "$started")."
 }
