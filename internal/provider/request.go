@@ -25,18 +25,7 @@ func read(ctx context.Context, config tfsdk.Config) (req runner.Request, region 
 	if !region.IsUnknown() && !region.IsNull() && !regionName.MatchString(region.ValueString()) {
 		diags.AddAttributeError(path.Root("region"), "Invalid region", badRegion(region.ValueString()))
 	}
-	if m.InstanceIDs.IsUnknown() {
-		skip = append(skip, runner.FieldInstanceIDs)
-	}
-	for _, e := range m.InstanceIDs.Elements() {
-		id, ok := e.(types.String)
-		switch {
-		case !ok || id.IsUnknown():
-			skip = append(skip, runner.FieldInstanceIDs)
-		default:
-			req.InstanceIDs = append(req.InstanceIDs, id.ValueString())
-		}
-	}
+	readIDs(m.InstanceIDs, &req, &skip)
 	req.Document = m.DocumentName.ValueString()
 	if m.DocumentName.IsUnknown() {
 		skip = append(skip, runner.FieldDocument)
@@ -62,6 +51,22 @@ func read(ctx context.Context, config tfsdk.Config) (req runner.Request, region 
 	}
 	diags.Append(failures(runner.Check(req, skip...))...)
 	return
+}
+
+// readIDs reads the ids that are known; the others are not checked yet.
+func readIDs(ids types.List, req *runner.Request, skip *[]runner.Field) {
+	complete := !ids.IsUnknown()
+	for _, e := range ids.Elements() {
+		id, ok := e.(types.String)
+		if !ok || id.IsUnknown() {
+			complete = false
+			continue
+		}
+		req.InstanceIDs = append(req.InstanceIDs, id.ValueString())
+	}
+	if !complete && len(req.InstanceIDs) == 0 {
+		*skip = append(*skip, runner.FieldInstanceIDs)
+	}
 }
 
 // readTimes reads timeout and wait_for_instances.
