@@ -4,7 +4,7 @@
 
 VERSION = 0.1.0
 LDFLAGS = -s -w -X ssmrun/internal/cli.Version=$(VERSION) -X ssmrun/internal/agent.Version=$(VERSION) -X ssmrun/internal/provider.Version=$(VERSION)
-GOBUILD = CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+GOBUILD = CGO_ENABLED=0 go build -ldflags "$(LDFLAGS)"
 
 .PHONY: help build demo test bench lint docs tidy fuzz terraform install clean
 

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
 echo "building the programs"
-CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$work/" ./cmd/...
+CGO_ENABLED=0 go build -ldflags '-s -w' -o "$work/" ./cmd/...
 terraform=$(sh tools/terraform/find.sh) || terraform=$(sh tools/terraform/build.sh | tail -n 1)
 export SSMRUN_TEST_BIN="$work" SSMRUN_TEST_TERRAFORM="$terraform" SSMRUN_BENCH=1
 exec go test -count=1 -timeout 15m -run '^TestTable$' ./bench -v

@@ -12,8 +12,8 @@ darwin) base="$HOME/Library/Application Support/io.terraform/plugins" exe= ;;
 esac
 dir=$base/registry.terraform.io/ssmrun/ssmrun/$version/$platform
 mkdir -p "$dir"
-CGO_ENABLED=0 go build -trimpath -ldflags "${LDFLAGS:-}" -o "$dir/terraform-provider-ssmrun_v$version$exe" ./cmd/terraform-provider-ssmrun
-CGO_ENABLED=0 go install -trimpath -ldflags "${LDFLAGS:-}" ./cmd/ssmrun ./cmd/ssmrun-agent
+CGO_ENABLED=0 go build -ldflags "${LDFLAGS:-}" -o "$dir/terraform-provider-ssmrun_v$version$exe" ./cmd/terraform-provider-ssmrun
+CGO_ENABLED=0 go install -ldflags "${LDFLAGS:-}" ./cmd/ssmrun ./cmd/ssmrun-agent
 bin=$(go env GOBIN)
 [ -n "$bin" ] || bin=$(go env GOPATH)/bin
 echo "provider  $dir"

@@ -84,7 +84,7 @@ func resident(t *testing.T, pid int) float64 {
 	if err != nil {
 		t.Skipf("no /proc: %v", err)
 	}
-	for _, l := range strings.Split(string(b), "\n") {
+	for l := range strings.SplitSeq(string(b), "\n") {
 		var kb float64
 		if _, err := fmt.Sscanf(l, "VmRSS: %f kB", &kb); err == nil {
 			return kb * 1024

@@ -24,7 +24,7 @@ func memoryPeak(t *testing.T, pid int) int64 {
 	if err != nil {
 		t.Skipf("no /proc: %v", err)
 	}
-	for _, l := range strings.Split(string(b), "\n") {
+	for l := range strings.SplitSeq(string(b), "\n") {
 		if f := strings.Fields(l); len(f) == 3 && f[0] == "VmHWM:" {
 			kb, err := strconv.ParseInt(f[1], 10, 64)
 			must(t, err)

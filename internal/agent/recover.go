@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 
 	"ssmrun"
@@ -169,9 +170,7 @@ func (a *Agent) toldResults(e *journal.Entry) map[string]wire.PluginStatus {
 		if wire.Unmarshal([]byte(r.Content), &packed) != nil || wire.Unmarshal([]byte(packed.Content), &reply) != nil {
 			continue
 		}
-		for name, p := range reply.RuntimeStatus {
-			told[name] = p
-		}
+		maps.Copy(told, reply.RuntimeStatus)
 	}
 	return told
 }

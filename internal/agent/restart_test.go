@@ -299,12 +299,16 @@ func TestLoneliness(t *testing.T) {
 		lonely bool
 		over   bool
 	}{
-		{0, false, false}, {10 * time.Minute, false, false},
-		{11 * time.Minute, true, false}, {12*time.Minute + 59*time.Second, true, false},
+		{0, false, false},
+		{10 * time.Minute, false, false},
+		{11 * time.Minute, true, false},
+		{12*time.Minute + 59*time.Second, true, false},
 		{13 * time.Minute, false, false}, // it was there again, or a script ran
-		{14 * time.Minute, true, false}, {15*time.Minute + 59*time.Second, true, false},
+		{14 * time.Minute, true, false},
+		{15*time.Minute + 59*time.Second, true, false},
 		{2 * time.Minute, true, false}, // the clock was set back
-		{3*time.Minute + 59*time.Second, true, false}, {4 * time.Minute, true, true},
+		{3*time.Minute + 59*time.Second, true, false},
+		{4 * time.Minute, true, true},
 	} {
 		if got := l.over(t0.Add(tt.at), tt.lonely); got != tt.over {
 			t.Errorf("step %d: over = %v", i, got)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -166,9 +167,7 @@ func document22(t testing.TB, steps ...step) json.RawMessage {
 	var main []map[string]any
 	for _, s := range steps {
 		m := map[string]any{"action": "aws:runShellScript", "name": s.name, "inputs": s.inputs}
-		for k, v := range s.extra {
-			m[k] = v
-		}
+		maps.Copy(m, s.extra)
 		main = append(main, m)
 	}
 	b, err := json.Marshal(map[string]any{"schemaVersion": "2.2", "mainSteps": main})
@@ -197,9 +196,7 @@ func (b *bench) results(jobID string) map[string]wire.PluginStatus {
 	all := map[string]wire.PluginStatus{}
 	for _, e := range b.srv.Events() {
 		if e.Kind == wire.TypeAgentJobReply && e.JobID == jobID {
-			for k, v := range e.Reply.RuntimeStatus {
-				all[k] = v
-			}
+			maps.Copy(all, e.Reply.RuntimeStatus)
 		}
 	}
 	return all

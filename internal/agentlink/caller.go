@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -168,9 +169,7 @@ func (c *caller) once(ctx context.Context, op, path string, header http.Header, 
 	if err != nil {
 		return 0, nil, nil, fmt.Errorf("make request of %s: %w", op, err)
 	}
-	for k, v := range header {
-		r.Header[k] = v
-	}
+	maps.Copy(r.Header, header)
 	r.Header.Set("User-Agent", userAgent)
 	if err := sign(r, body, c.now()); err != nil {
 		return 0, nil, nil, fmt.Errorf("sign %s: %w", op, err)

@@ -276,9 +276,3 @@ func (l *Link) drain(ctx context.Context, conn *websocket.Conn) (time.Time, erro
 	}
 	return next, nil
 }
-
-// closedNormally tells whether the service ended the session on purpose.
-func closedNormally(err error) bool {
-	var c websocket.CloseError
-	return errors.As(err, &c) && (c.Code == websocket.StatusNormalClosure || c.Code == websocket.StatusGoingAway)
-}

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go/logging"
 	"github.com/spf13/cobra"
 
 	"ssmrun/internal/runner"
@@ -31,7 +32,8 @@ func (a *awsFlags) add(c *cobra.Command) {
 
 // connect makes a runner.
 func (a *awsFlags) connect(ctx context.Context) (*runner.Runner, *ssm.Client, error) {
-	var opts []func(*config.LoadOptions) error
+	// The SDK's own log lines are for its maintainers; errors come back as errors.
+	opts := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})}
 	if a.region != "" {
 		opts = append(opts, config.WithRegion(a.region))
 	}

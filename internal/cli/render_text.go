@@ -56,6 +56,8 @@ func stream(w io.Writer, s runner.Stream, name string) {
 		fmt.Fprintln(w)
 	}
 	switch {
+	case !s.Cut && s.Object != nil && s.Object.State == runner.ObjectPresent:
+		fmt.Fprintf(w, "[%s is in %s]\n", name, s.Object.URL())
 	case !s.Cut:
 	case s.Object != nil && s.Object.State == runner.ObjectPresent:
 		fmt.Fprintf(w, "[%s goes on: all of it is in %s]\n", name, s.Object.URL())

@@ -263,7 +263,9 @@ func (s *Server) stop(ctx context.Context) error {
 		if err := g.api.ShutDown(); err != nil {
 			errs = append(errs, fmt.Errorf("stop the gateway for %s: %w", g.region, err))
 		}
-		_ = <-g.served // its error says that the listener was closed
+		if err := <-g.served; err != nil {
+			s.log.Debug("the gateway has ended", "region", g.region, "cause", err)
+		}
 	}
 	if s.store != nil {
 		s.store.Shutdown()

@@ -133,11 +133,13 @@ type follower struct {
 	answered int   // long polls that were answered
 	looks    int   // polls made
 	backoff  time.Duration
-	refused  int
-	failing  time.Time // since when polls fail; zero while they do not
-	told     bool      // that they fail
-	listed   bool
-	counts   [2]int32
+	// calm: the service has throttled; there are no early looks any more.
+	calm    bool
+	refused int
+	failing time.Time // since when polls fail; zero while they do not
+	told    bool      // that they fail
+	listed  bool
+	counts  [2]int32
 }
 
 func (f *follower) follow(ctx context.Context) {
@@ -182,7 +184,7 @@ func (f *follower) pause(ctx context.Context) error {
 	}
 	since := time.Since(f.started)
 	for _, early := range earlyLooks {
-		if since < early {
+		if since < early && !f.calm {
 			return sleep(ctx, early-since)
 		}
 	}
@@ -212,8 +214,8 @@ func (f *follower) look(ctx context.Context) (u update, over bool) {
 	}
 	f.failing, f.told, f.refused, f.backoff = time.Time{}, false, 0, 0
 	if throttledBefore(out.ResultMetadata) {
-		// It came through at last, but it was too much: no early looks any more.
-		f.backoff = pollEvery
+		// It came through at last, but it was too much.
+		f.backoff, f.calm = pollEvery, true
 	}
 	revision := revisionIn(out.ResultMetadata)
 	if long {
@@ -257,6 +259,7 @@ func (f *follower) failed(err error, long bool) (u update) {
 	}
 	switch {
 	case why.throttled:
+		f.calm = true
 		f.backoff = min(max(2*f.backoff, 2*pollEvery), throttledMax)
 	case why.passing:
 		f.backoff = pollEvery

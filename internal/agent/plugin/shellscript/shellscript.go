@@ -144,8 +144,10 @@ func exited(code int) plugin.Result {
 	case ssmrun.ExitStopFailed:
 		return plugin.Result{Status: plugin.Failed, Code: code, Next: plugin.SkipRest, Note: failedToRun(code)}
 	case ssmrun.ExitReboot:
-		return plugin.Result{Status: plugin.Failed, Code: code, Next: plugin.SkipRest,
-			Note: failedToRun(code) + "\nthe script asked for a reboot (exit 194), which this agent does not do yet: reboot the instance and send the rest as another command"}
+		return plugin.Result{
+			Status: plugin.Failed, Code: code, Next: plugin.SkipRest,
+			Note: failedToRun(code) + "\nthe script asked for a reboot (exit 194), which this agent does not do yet: reboot the instance and send the rest as another command",
+		}
 	}
 	return plugin.Result{Status: plugin.Failed, Code: code, Note: failedToRun(code)}
 }
