@@ -2,7 +2,6 @@ package agentlink
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
