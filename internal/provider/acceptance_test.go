@@ -123,11 +123,16 @@ func TestAcceptance(t *testing.T) {
 		t.Run("values stay secret", func(t *testing.T) {
 			t.Parallel()
 			const secret = "correct-horse-battery"
-			w := newWorkspace(t, attachedEnv, inUse+"variable \"password\" { sensitive = true }\n"+
+			w := newWorkspace(t, append(svc.Env(), "TF_LOG=trace", "TF_VAR_password="+secret), inUse+"variable \"password\" { sensitive = true }\n"+
 				actionBlock(fmt.Sprintf("instance_ids = [%q]\ndocument_name = \"AWS-RunShellScript\"\nparameters = { commands = [\"test ${var.password} = x\"] }", ids[0])))
-			out := w.applyFails(invoke, "-var", "password="+secret)
-			contains(t, out, "exit code 1")
+			out := w.applyFails(invoke)
+			contains(t, out, "exit code 1", "provider.terraform-provider-ssmrun")
 			lacks(t, out, secret)
+		})
+		t.Run("warning", func(t *testing.T) {
+			t.Parallel()
+			w := newWorkspace(t, attachedEnv, inUse+actionBlock(fmt.Sprintf("instance_ids = [%q]\ndocument_name = \"elsewhere\"", ids[0])))
+			contains(t, w.apply(invoke), "Warning: ", "Check the run of elsewhere", "was skipped by its precondition", "Succeeded on 1 instance")
 		})
 		t.Run("interrupt", func(t *testing.T) {
 			t.Parallel()

@@ -148,7 +148,7 @@ func (a *sendCommand) Invoke(ctx context.Context, req action.InvokeRequest, resp
 		return
 	}
 	for _, w := range result.Warnings {
-		resp.Diagnostics.AddWarning("Something about the run of "+result.Document, w)
+		resp.Diagnostics.AddWarning("Check the run of "+result.Document, w+".")
 	}
 	progress(runner.SuccessText(result))
 }

@@ -84,9 +84,13 @@ func badInput(t *testing.T, svc *testenv.Service) {
 	})
 }
 
-// documents are for the rows that need other documents than AWS's.
+// documents are for tests that need others than AWS's.
 var documents = map[string]string{
 	"restart-fleet.yaml": "schemaVersion: '0.3'\ndescription: no Command document\nmainSteps:\n  - name: wait\n    action: aws:sleep\n    inputs:\n      Duration: PT1S\n",
+	"elsewhere.json": `{
+  "schemaVersion": "2.2", "description": "for another platform",
+  "mainSteps": [{"action": "aws:runShellScript", "name": "run", "precondition": {"StringEquals": ["platformType", "Windows"]}, "inputs": {"runCommand": ["true"]}}]
+}`,
 	"choose.json": `{
   "schemaVersion": "2.2", "description": "takes few values",
   "parameters": {
