@@ -189,31 +189,8 @@ type Document struct {
 	Owner         string // account id, or Amazon
 }
 
-var (
-	instanceID = regexp.MustCompile(`^(i-([0-9a-f]{8}|[0-9a-f]{17})|mi-[0-9a-f]{17})$`)
-	bucketPart = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-	dottedQuad = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$`)
-)
+var instanceID = regexp.MustCompile(`^(i-([0-9a-f]{8}|[0-9a-f]{17})|mi-[0-9a-f]{17})$`)
 
 // ValidInstanceID tells whether id has the form of an EC2 instance's (i- and 8
 // or 17 hex digits) or a hybrid node's (mi- and 17).
 func ValidInstanceID(id string) bool { return instanceID.MatchString(id) }
-
-// CheckBucketName says which of S3's naming rules a bucket name breaks; nil
-// where it may be the name of a general purpose bucket.
-func CheckBucketName(name string) error {
-	switch {
-	case len(name) < 3 || len(name) > 63:
-		return Errorf(CodeInvalidOutputFolder, "bucket name %q has %d characters; S3 wants 3 to 63", name, len(name))
-	case !bucketPart.MatchString(name):
-		return Errorf(CodeInvalidOutputFolder, "bucket name %q may hold only lower-case letters, digits, dots and hyphens, and begins and ends with a letter or digit", name)
-	case strings.Contains(name, ".."):
-		return Errorf(CodeInvalidOutputFolder, "bucket name %q has two dots in a row", name)
-	case dottedQuad.MatchString(name):
-		return Errorf(CodeInvalidOutputFolder, "bucket name %q looks like an IP address", name)
-	case strings.HasPrefix(name, "xn--"), strings.HasPrefix(name, "sthree-"),
-		strings.HasSuffix(name, "-s3alias"), strings.HasSuffix(name, "--ol-s3"):
-		return Errorf(CodeInvalidOutputFolder, "bucket name %q uses a prefix or suffix that S3 reserves", name)
-	}
-	return nil
-}

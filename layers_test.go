@@ -29,7 +29,7 @@ var may = map[string][]string{
 	"internal/control":                  {"", "internal/store"},
 	"internal/awsapi":                   {"", "internal/store", "internal/identity", "internal/control", "internal/document"},
 	"internal/gateway":                  {"", "internal/store", "internal/identity", "internal/control", "internal/document", "internal/wire"},
-	"internal/objects":                  {""},
+	"internal/objects":                  {"", "internal/sigv4"},
 	"internal/executor":                 {""},
 	"internal/agentlink":                {"", "internal/wire", "internal/sigv4"},
 	"internal/agentlink/linktest":       {"", "internal/wire", "internal/sigv4"},

@@ -161,8 +161,12 @@ func home() string {
 	return "/"
 }
 
-// BuildVersion is the version of this binary, in the digits and dots that
-// AgentVersion consists of; 0.0.0 for a build without one.
+// Version is the version of the build; the linker sets it.
+var Version = "0.1.0-dev"
+
+// BuildVersion is the version of this binary in the digits and dots that
+// AgentVersion consists of: the module's own where it was installed as one, else
+// Version.
 func BuildVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if v, ok := strings.CutPrefix(info.Main.Version, "v"); ok {
@@ -171,7 +175,8 @@ func BuildVersion() string {
 			return v
 		}
 	}
-	return "0.0.0"
+	v, _, _ := strings.Cut(Version, "-")
+	return v
 }
 
 // endpointSource is Endpoint as agentlink wants it.

@@ -14,6 +14,10 @@ import (
 // ContentType11 is that of AWS JSON 1.1.
 const ContentType11 = "application/x-amz-json-1.1"
 
+// HeaderAccepted is "no" where a call was certainly not accepted although its
+// status, 503, would leave that open.
+const HeaderAccepted = "X-Ssmrun-Accepted"
+
 // WriteJSON answers a JSON 1.1 call.
 func WriteJSON(w http.ResponseWriter, out any) {
 	b, err := json.Marshal(out)
@@ -43,6 +47,7 @@ func WriteJSONError(w http.ResponseWriter, err error) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	if row.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "5")
+		w.Header().Set(HeaderAccepted, "no")
 	}
 	w.WriteHeader(row.status)
 	_, _ = w.Write(b)

@@ -5,9 +5,11 @@ import (
 	"testing"
 
 	"github.com/versity/versitygw/s3api/utils"
+
+	"ssmrun"
 )
 
-func TestValidBucketName(t *testing.T) {
+func TestCheckBucketName(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, rule string }{
 		{"logs", ""},
@@ -39,7 +41,7 @@ func TestValidBucketName(t *testing.T) {
 		{"logs--x-s3", `"--x-s3"`},
 		{"logs--table-s3", `"--table-s3"`},
 	} {
-		err := ValidBucketName(tc.name)
+		err := ssmrun.CheckBucketName(tc.name)
 		if tc.rule == "" {
 			if err != nil {
 				t.Errorf("%q: %v", tc.name, err)
@@ -53,12 +55,12 @@ func TestValidBucketName(t *testing.T) {
 }
 
 // What we take must be a name that the gateway takes, and stay a single part of a path.
-func FuzzValidBucketName(f *testing.F) {
+func FuzzCheckBucketName(f *testing.F) {
 	for _, s := range []string{"logs", "a.b", "1.2.3.4", "..", "a/b", "-a-", "xn--a"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		if ValidBucketName(name) != nil {
+		if ssmrun.CheckBucketName(name) != nil {
 			return
 		}
 		if !utils.IsValidBucketName(name) || strings.ContainsAny(name, "/\\") || strings.Contains(name, "..") {

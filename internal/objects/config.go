@@ -108,7 +108,7 @@ func validRegion(r string) bool {
 		return false
 	}
 	for _, ch := range r {
-		if !isLowerOrDigit(ch) && ch != '-' {
+		if (ch < 'a' || ch > 'z') && (ch < '0' || ch > '9') && ch != '-' {
 			return false
 		}
 	}

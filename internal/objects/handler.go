@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"ssmrun"
 )
 
 // maxInFlight bounds the requests that one gateway works on, and with them file
@@ -113,7 +115,7 @@ func (s *Server) refuse(r *http.Request, t *target, at string) *refusal {
 	case t.temporary && !t.uploads(r.Method, r.Header):
 		return errUploadOnly
 	case creates:
-		if err := ValidBucketName(t.bucket); err != nil {
+		if err := ssmrun.CheckBucketName(t.bucket); err != nil {
 			return errBucketName(t.bucket, err)
 		}
 	}

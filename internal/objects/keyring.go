@@ -2,8 +2,6 @@ package objects
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -13,6 +11,7 @@ import (
 	"github.com/versity/versitygw/s3err"
 
 	"ssmrun"
+	"ssmrun/internal/sigv4"
 )
 
 // secretTimeout bounds one look-up of a temporary secret: the gateway hands
@@ -62,7 +61,7 @@ func (k *keyring) DeriveSigningKey(accessKeyID, sessionToken, date, region, serv
 	if err != nil {
 		return nil, auth.Account{}, err
 	}
-	return signingKey(secret, date, region, service), k.BucketOwner(), nil
+	return sigv4.SigningKey(secret, date, region, service), k.BucketOwner(), nil
 }
 
 func (k *keyring) secret(accessKeyID, sessionToken string) (string, error) {
@@ -93,15 +92,4 @@ func (k *keyring) secret(accessKeyID, sessionToken string) (string, error) {
 	}
 	k.log.Warn("look up the secret of a temporary access key", "access_key_id", accessKeyID, "error", err)
 	return "", s3err.GetAPIError(s3err.ErrInternalError)
-}
-
-// signingKey derives SigV4's kSigning from a secret.
-func signingKey(secret, date, region, service string) []byte {
-	key := []byte("AWS4" + secret)
-	for _, part := range []string{date, region, service, "aws4_request"} {
-		mac := hmac.New(sha256.New, key)
-		mac.Write([]byte(part))
-		key = mac.Sum(nil)
-	}
-	return key
 }

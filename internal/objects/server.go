@@ -20,6 +20,8 @@ import (
 	"github.com/versity/versitygw/s3api"
 	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3api/utils"
+
+	"ssmrun"
 )
 
 // maxParts is S3's own limit for the parts of an upload.
@@ -198,7 +200,7 @@ func (s *Server) Handler() http.Handler { return handler{s} }
 // error when the name cannot be, the region is not served, or the bucket is in
 // another region.
 func (s *Server) EnsureBucket(ctx context.Context, name, region string) error {
-	if err := ValidBucketName(name); err != nil {
+	if err := ssmrun.CheckBucketName(name); err != nil {
 		return err
 	}
 	if !slices.Contains(s.cfg.Regions, region) {

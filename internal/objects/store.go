@@ -21,6 +21,8 @@ import (
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
+
+	"ssmrun"
 )
 
 // regionAttr is the attribute of a bucket that holds its region, beside the
@@ -125,7 +127,7 @@ func (s *store) removeHalfBuckets() error {
 		return fmt.Errorf("read the folder for objects: %w", err)
 	}
 	for _, e := range entries {
-		if !e.IsDir() || ValidBucketName(e.Name()) != nil {
+		if !e.IsDir() || ssmrun.CheckBucketName(e.Name()) != nil {
 			continue
 		}
 		if _, err := s.attrs.RetrieveAttribute(nil, e.Name(), "", "acl"); !errors.Is(err, meta.ErrNoSuchKey) {
@@ -140,7 +142,7 @@ func (s *store) removeHalfBuckets() error {
 
 // region gives the region of a bucket, "" where there is no such bucket.
 func (s *store) region(bucket string) string {
-	if ValidBucketName(bucket) != nil { // it comes from the network and becomes a path
+	if ssmrun.CheckBucketName(bucket) != nil { // it comes from the network and becomes a path
 		return ""
 	}
 	s.creating.RLock()

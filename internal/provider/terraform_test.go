@@ -75,7 +75,8 @@ func newWorkspace(t testing.TB, env []string, config string) *workspace {
 	rc := filepath.Join(w.dir, "terraform.rc")
 	testenv.WriteFile(t, rc, fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"ssmrun/ssmrun\" = %q\n    \"example/aws\" = %q\n  }\n}\n",
 		filepath.Dir(testenv.Binary(t, "terraform-provider-ssmrun")), neighbours), 0o600)
-	w.env = append(slices.Clone(env), "TF_CLI_CONFIG_FILE="+rc, "TF_IN_AUTOMATION=1")
+	// A provider with the race detector would sleep a second at every exit.
+	w.env = append(slices.Clone(env), "TF_CLI_CONFIG_FILE="+rc, "TF_IN_AUTOMATION=1", "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	w.write(config)
 	return w
 }

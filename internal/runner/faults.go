@@ -29,6 +29,9 @@ type fault struct {
 	throttled bool
 	// passing: the same call may well work later.
 	passing bool
+	// unaccepted: our own service says that it did not accept the call, with a
+	// status from which that could not be told.
+	unaccepted bool
 }
 
 // faultOf reads an error of the SDK.
@@ -37,9 +40,10 @@ func faultOf(err error) fault {
 	var re *smithyhttp.ResponseError
 	if errors.As(err, &re) && re.Response != nil && re.Response.Response != nil {
 		f.status = re.HTTPStatusCode()
+		f.unaccepted = re.Response.Header.Get(headerAccepted) == "no"
 	}
 	if ae, ok := errors.AsType[smithy.APIError](err); ok {
-		f.code, f.message = ae.ErrorCode(), strings.TrimSpace(ae.ErrorMessage())
+		f.code, f.message = ae.ErrorCode(), strings.TrimSuffix(strings.TrimSpace(ae.ErrorMessage()), ".")
 	}
 	_, f.throttled = retry.DefaultThrottleErrorCodes[f.code]
 	f.passing = f.throttled || f.status >= 500 || f.status == 408

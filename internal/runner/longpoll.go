@@ -19,6 +19,9 @@ import (
 const (
 	headerRevision = "X-Ssmrun-Revision"
 	headerWait     = "X-Ssmrun-Wait"
+	// headerAccepted is "no" where our own service refuses a command with a
+	// status that AWS also answers when it does not know: 503 while it stops.
+	headerAccepted = "X-Ssmrun-Accepted"
 	// longPollWait is how long the service may keep the answer, longPollTimeout
 	// how long the answer may take in all.
 	longPollWait    = 20 * time.Second

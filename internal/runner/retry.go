@@ -137,7 +137,7 @@ func (a *attempts) IsErrorRetryable(err error) bool {
 // refused tells whether a try that failed with err certainly was not accepted.
 func refused(err error, asked, connected bool) bool {
 	f := faultOf(err)
-	if f.throttled {
+	if f.throttled || f.unaccepted {
 		return true
 	}
 	if f.status != 0 {

@@ -1,4 +1,4 @@
-package objects
+package ssmrun
 
 import (
 	"fmt"
@@ -12,12 +12,13 @@ var (
 	reservedSuffixes = []string{"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"}
 )
 
-// ValidBucketName tells whether name can be the name of a general purpose bucket
-// by S3's rules. The error names the rule that is broken, and is nil for a
-// possible name. It does not tell whether such a bucket exists.
-func ValidBucketName(name string) error {
+// CheckBucketName tells whether name can be the name of a general purpose bucket
+// by S3's rules. The error, of CodeInvalidOutputFolder, names the rule that is
+// broken, and is nil for a possible name. It does not tell whether such a bucket
+// exists.
+func CheckBucketName(name string) error {
 	if rule := brokenBucketRule(name); rule != "" {
-		return fmt.Errorf("bucket name %q cannot be: %s", name, rule)
+		return Errorf(CodeInvalidOutputFolder, "bucket name %q cannot be: %s", name, rule)
 	}
 	return nil
 }
