@@ -315,12 +315,14 @@ func TestDocumentMadeBeforeApply(t *testing.T) {
 	contains(t, out, "Warning: ", "Check document_name: Document \"made-later\" does not exist in us-east-1", "checked again when the action runs")
 
 	svc.Stop()
-	svc = testenv.Start(t, testenv.Options{Agents: 1, Data: data, Args: []string{"--listen", strings.TrimPrefix(svc.Endpoint, "http://")},
+	svc = testenv.Start(t, testenv.Options{
+		Agents: 1, Data: data, Args: []string{"--listen", strings.TrimPrefix(svc.Endpoint, "http://")},
 		Documents: map[string]string{"made-later.json": `{
   "schemaVersion": "2.2", "description": "made later",
   "parameters": {"name": {"type": "String", "description": "whom to greet"}},
   "mainSteps": [{"action": "aws:runShellScript", "name": "greet", "inputs": {"runCommand": ["echo hello {{ name }}"]}}]
-}`}})
+}`},
+	})
 	out, code = w.run("apply", "-no-color", "plan")
 	if code != 0 {
 		t.Fatalf("terraform apply: exit %d\n%s", code, out)

@@ -44,11 +44,13 @@ type awsStub struct{}
 func (awsStub) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
 	resp.TypeName = "aws"
 }
+
 func (awsStub) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
 	resp.Schema = schema.Schema{}
 }
 func (awsStub) Configure(context.Context, provider.ConfigureRequest, *provider.ConfigureResponse) {}
 func (awsStub) DataSources(context.Context) []func() datasource.DataSource                        { return nil }
+
 func (awsStub) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{func() resource.Resource { return instanceStub{} }}
 }

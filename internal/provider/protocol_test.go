@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -258,7 +257,7 @@ func TestProtocol(t *testing.T) {
 	svc := testenv.Start(t, testenv.Options{Agents: 2, Buckets: []string{"logs"}, Documents: documents})
 	ids := svc.InstanceIDs
 	connected := func(t *testing.T) *client {
-		c := newClient(t, WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+		c := newClient(t, WithLogger(slog.New(slog.DiscardHandler)))
 		if diags := c.configure(c.settingsFor(svc, svc.Endpoint)); len(diags) > 0 {
 			t.Fatal(said(diags))
 		}
@@ -341,8 +340,10 @@ func TestProtocol(t *testing.T) {
 				"document":  {script("true", ids[0]).with("document_name", str("none-such")), []string{`WARNING at AttributeName("document_name")`, `"none-such" does not exist`, "checked again"}},
 				"parameter": {script("true", ids[0]).with("parameters", obj(values{"comands": str("x")})), []string{`WARNING at AttributeName("parameters")`, "comands", "checked again"}},
 				"bucket":    {script("true", ids[0]).with("output_s3_bucket", str("none-such")), []string{`WARNING at AttributeName("output_s3_bucket")`, `"none-such" does not exist`, "checked again"}},
-				"timeout": {script("true", ids[0]).with("timeout", tftypes.NewValue(tftypes.Number, 7200)),
-					[]string{`WARNING at AttributeName("timeout")`, "Timeout is 2h, but its default executionTimeout ends the script after 1h"}},
+				"timeout": {
+					script("true", ids[0]).with("timeout", tftypes.NewValue(tftypes.Number, 7200)),
+					[]string{`WARNING at AttributeName("timeout")`, "Timeout is 2h, but its default executionTimeout ends the script after 1h"},
+				},
 			} {
 				diags := c.plan(test.given)
 				if len(diags) != 1 {

@@ -77,13 +77,15 @@ func TestDocs(t *testing.T) {
 		attributes(index, b.Block.Attributes)
 	}
 	var headings []string
-	for _, line := range strings.Split(action, "\n") {
+	for line := range strings.SplitSeq(action, "\n") {
 		if strings.HasPrefix(line, "## ") || strings.HasPrefix(line, "### ") {
 			headings = append(headings, strings.TrimLeft(line, "# "))
 		}
 	}
-	for _, want := range []string{"Example Usage", "Basic Usage", "With Parameters", "Multiple Instances with S3 Output", "Deployment Trigger",
-		"Argument Reference", "Behavior", "Prerequisites", "Permissions", "Common Documents"} {
+	for _, want := range []string{
+		"Example Usage", "Basic Usage", "With Parameters", "Multiple Instances with S3 Output", "Deployment Trigger",
+		"Argument Reference", "Behavior", "Prerequisites", "Permissions", "Common Documents",
+	} {
 		if !slices.Contains(headings, want) {
 			t.Errorf("the page has no section %q", want)
 		}

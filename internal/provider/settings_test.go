@@ -4,7 +4,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -22,10 +23,12 @@ import (
 // clearEnv takes away what this machine has of AWS's variables.
 func clearEnv(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
+	for _, name := range []string{
+		"AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
 		"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM", "AWS_CA_BUNDLE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE",
 		"AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE",
-		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"} {
+		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+	} {
 		t.Setenv(name, "")
 	}
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -178,7 +181,7 @@ func TestSettings(t *testing.T) {
 			r.SetURL(u)
 			r.Out.Host = r.In.Host
 		}})
-		https.Config.ErrorLog = log.New(io.Discard, "", 0)
+		https.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 		https.StartTLS()
 		t.Cleanup(https.Close)
 		bundle := filepath.Join(t.TempDir(), "ca.pem")
@@ -212,9 +215,7 @@ func TestSettings(t *testing.T) {
 		} {
 			p := newForwardProxy(t, "")
 			all := values{"region": str("eu-west-1"), "access_key": str("AKIAIOSFODNN7EXAMPLE"), "secret_key": str("x"), "https_proxy": str(p.url), "max_retries": tftypes.NewValue(tftypes.Number, 1)}
-			for k, v := range settings {
-				all[k] = v
-			}
+			maps.Copy(all, settings)
 			fails(t, newClient(t), all, "Nothing was sent")
 			if !strings.Contains(p.hosts(), host) {
 				t.Errorf("%s was not called, but %q", host, p.hosts())
@@ -247,17 +248,17 @@ func TestSettings(t *testing.T) {
 			for n, kind := range typ.AttributeTypes {
 				all[n] = tftypes.NewValue(kind, nil)
 			}
-			for n, v := range members {
-				all[n] = v
-			}
+			maps.Copy(all, members)
 			return tftypes.NewValue(typ, all)
 		}
 		base := c.settingsFor(svc, svc.Endpoint).with("endpoints", c.block("endpoints", map[string]string{"ssm": svc.Endpoint, "s3": svc.Endpoint, "ec2": svc.Endpoint, "sts": sts.url})).
 			with("access_key", str("AKIAIOSFODNN7EXAMPLE")).with("secret_key", str("of-no-use-to-the-service"))
 		works(t, c, base.with("assume_role", tftypes.NewValue(list, []tftypes.Value{
 			role(values{"role_arn": str("arn:aws:iam::000000000000:role/first")}),
-			role(values{"role_arn": str("arn:aws:iam::000000000000:role/second"), "duration": str("1h"), "external_id": str("ext"), "session_name": str("deploy"),
-				"tags": tftypes.NewValue(tftypes.Map{ElementType: tftypes.String}, map[string]tftypes.Value{"team": str("web")})}),
+			role(values{
+				"role_arn": str("arn:aws:iam::000000000000:role/second"), "duration": str("1h"), "external_id": str("ext"), "session_name": str("deploy"),
+				"tags": tftypes.NewValue(tftypes.Map{ElementType: tftypes.String}, map[string]tftypes.Value{"team": str("web")}),
+			}),
 		})))
 		calls := sts.seen()
 		if len(calls) < 2 || calls[0].Get("RoleArn") != "arn:aws:iam::000000000000:role/first" {

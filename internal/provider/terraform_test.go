@@ -255,7 +255,7 @@ type line struct {
 func lines(t testing.TB, out string) []line {
 	t.Helper()
 	var all []line
-	for _, s := range strings.Split(strings.TrimSpace(out), "\n") {
+	for s := range strings.SplitSeq(strings.TrimSpace(out), "\n") {
 		var l line
 		if err := json.Unmarshal([]byte(s), &l); err != nil {
 			t.Fatalf("%v: %s", err, s)
