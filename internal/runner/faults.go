@@ -161,12 +161,18 @@ func innermost(err error) error {
 	}
 }
 
+// unservedRegion is how AWS words its refusal of a signature for another region.
+const unservedRegion = "scoped to a valid region"
+
 // callError puts the failure of a call into words.
 func (r *Runner) callError(operation string, err error) error {
 	if missingRegion(err) {
 		return &ValidationError{Problems: []Problem{{FieldRegion, "", "no region is set", "Set it in the configuration, with AWS_REGION, or in the profile"}}}
 	}
 	f := faultOf(err)
+	if strings.Contains(f.message, unservedRegion) {
+		return &ValidationError{Problems: []Problem{{FieldRegion, r.cfg.Region, fmt.Sprintf("the service does not serve region %q", r.cfg.Region), "Name a region that it serves, or another endpoint"}}}
+	}
 	e := &CallError{Operation: operation, Class: f.class, Err: err}
 	e.Summary, e.Advice = r.words(operation, f)
 	return e
@@ -176,7 +182,7 @@ func (r *Runner) callError(operation string, err error) error {
 func (r *Runner) words(operation string, f fault) (summary, advice string) {
 	switch f.class {
 	case KindUnreachable:
-		return "Systems Manager does not answer: " + f.message, r.unreachableAdvice()
+		return operation + ": no answer from Systems Manager: " + f.message, r.unreachableAdvice()
 	case KindCredentials:
 		advice = "Set credentials in the configuration, in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), or name a profile"
 		if f.code != "" {
