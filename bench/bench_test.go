@@ -225,7 +225,7 @@ func memory(t *testing.T, out *table) {
 	for _, id := range s.InstanceIDs {
 		worst = max(worst, rss(t, s.AgentPID(id)))
 	}
-	out.value("memory of an idle local agent, ssmrun agent (VmRSS)", mb(worst), "")
+	out.value("memory of an idle local agent (VmRSS)", mb(worst), "")
 	s.Stop()
 	out.value("memory of an idle ssmrun-agent (VmRSS)", mb(agentAlone(t)), "< 20 MB")
 }
