@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
@@ -411,6 +413,22 @@ func TestProtocol(t *testing.T) {
 					t.Errorf("%s: %s", name, said(o.diags))
 				}
 				contains(t, said(o.diags), test.want)
+			}
+		})
+		t.Run("timeout", func(t *testing.T) {
+			t.Parallel()
+			for want, v := range map[int32]values{
+				1800: script("true", ids[0]),
+				600:  script("true", ids[0]).with("timeout", tftypes.NewValue(tftypes.Number, 600)),
+			} {
+				o := connected(t).invoke(v)
+				if len(o.diags) > 0 {
+					t.Fatal(said(o.diags))
+				}
+				out, err := svc.SSM().ListCommands(testenv.Context(t), &ssm.ListCommandsInput{CommandId: aws.String(commandID(t, o.text()))})
+				if err != nil || len(out.Commands) != 1 || aws.ToInt32(out.Commands[0].TimeoutSeconds) != want {
+					t.Errorf("want a delivery timeout of %d s: %+v, %v", want, out, err)
+				}
 			}
 		})
 		t.Run("values of every kind", func(t *testing.T) {
