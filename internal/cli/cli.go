@@ -73,6 +73,13 @@ func newRoot(stdio Stdio) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{ExitUsage, fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
+	root.Args = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return &exitError{ExitUsage, fmt.Errorf("there is no command %q\nSee '%s --help'", args[0], c.CommandPath())}
+		}
+		return nil
+	}
+	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	root.AddCommand(newRun(stdio), newTry(stdio), newShow(stdio), newCommands(stdio), newCancel(stdio), newInstances(stdio), newServe(stdio), newAgent(stdio), newEnv(stdio))
 	return root
 }

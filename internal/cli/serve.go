@@ -80,6 +80,9 @@ func serve(ctx context.Context, cfg daemon.Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d, err := daemon.New(ctx, cfg)
+	if _, wrong := errors.AsType[*daemon.ConfigError](err); wrong {
+		return &exitError{ExitUsage, err}
+	}
 	if err != nil {
 		return err
 	}

@@ -138,8 +138,20 @@ func (c *Config) check() error {
 	if c.LocalAgents > 0 && isRoot() && !c.AllowRootAgents {
 		errs = append(errs, errors.New("local agents would run scripts as root on this machine: run the service as another user, or say --allow-root-agents if that is what you want"))
 	}
-	return errors.Join(errs...)
+	if len(errs) > 0 {
+		return &ConfigError{errors.Join(errs...)}
+	}
+	return nil
 }
+
+// ConfigError says what is wrong with a Config; nothing was opened.
+type ConfigError struct{ err error }
+
+// Error has a line for each thing that is wrong.
+func (e *ConfigError) Error() string { return e.err.Error() }
+
+// Unwrap gives them.
+func (e *ConfigError) Unwrap() error { return e.err }
 
 // checkLoopback refuses to listen where others could reach an unencrypted port.
 func checkLoopback(listen string) error {
