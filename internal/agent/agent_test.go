@@ -447,7 +447,7 @@ func TestWithoutJournalNothingRuns(t *testing.T) {
 func TestStopReportsWhatRan(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.cfg.Workers = 1
+	b.cfg.Workers, b.cfg.Queue = 1, 1
 	r := b.start()
 	pid := fifo(t, "pid")
 	first := script(t)

@@ -29,7 +29,6 @@ const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // Defaults of Config.
 const (
 	DefaultWorkers     = 5
-	DefaultQueue       = 5
 	DefaultOutputLimit = 1 << 30
 	DefaultOrphanGrace = 2 * time.Minute
 )
@@ -58,7 +57,9 @@ type Config struct {
 	Home string
 	// WorkDir is where scripts start; the folder "work" in StateDir.
 	WorkDir string
-	// Workers is how many commands run at once, Queue how many wait beyond.
+	// Workers is how many commands run at once, Queue how many wait beyond. None
+	// waits by default: what is not taken yet waits at the service, which knows
+	// until when it may still begin.
 	Workers, Queue int
 	// OutputLimit bounds what is kept of each stream of a step for S3, in bytes.
 	OutputLimit int64
@@ -117,7 +118,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	setDefault(&c.Path, DefaultPath)
 	setDefault(&c.Workers, DefaultWorkers)
-	setDefault(&c.Queue, DefaultQueue)
 	setDefault(&c.OutputLimit, DefaultOutputLimit)
 	setDefault(&c.OrphanGrace, DefaultOrphanGrace)
 	setDefault(&c.orphanPoll, 2*time.Second)

@@ -97,7 +97,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	f.StringVar(&cfg.Home, "home", "", "HOME of scripts; the agent's own where it is not given (`folder`)")
 	f.StringVar(&cfg.WorkDir, "work-dir", "", "`folder` in which scripts start; work in the state folder where it is not given")
 	f.IntVar(&cfg.Workers, "workers", DefaultWorkers, "`number` of commands that run at once")
-	f.IntVar(&cfg.Queue, "queue", DefaultQueue, "`number` of commands that may wait for their turn")
+	f.IntVar(&cfg.Queue, "queue", 0, "`number` of commands that may wait here for their turn; the others wait at the service")
 	f.Int64Var(&cfg.OutputLimit, "output-limit", DefaultOutputLimit, "how many `bytes` of each stream of a step are kept on disk for S3")
 	f.BoolVar(&cfg.Local, "local", false, "local agent: end when the service is gone")
 	f.DurationVar(&cfg.OrphanGrace, "orphan-grace", DefaultOrphanGrace, "with --local: how long after the last command (`duration`)")
@@ -122,8 +122,8 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 		return cfg, errors.New("--activation-id and --activation-code belong together")
 	case cfg.Activation.ID != "" && cfg.ActivationFile != "":
 		return cfg, errors.New("give either --activation-file or --activation-id and --activation-code")
-	case cfg.Workers < 1 || cfg.Queue < 1:
-		return cfg, errors.New("--workers and --queue must be at least 1")
+	case cfg.Workers < 1 || cfg.Queue < 0:
+		return cfg, errors.New("--workers must be at least 1, and --queue not negative")
 	case cfg.OutputLimit < 1:
 		return cfg, errors.New("--output-limit must be at least 1")
 	case cfg.OrphanGrace <= 0:

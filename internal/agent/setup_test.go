@@ -82,6 +82,7 @@ func setup(t testing.TB) *bench {
 		Logger:      slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Timing:      agentlink.Timing{BackoffMin: 20 * time.Millisecond, BackoffMax: 100 * time.Millisecond},
 		Platform:    Platform{Type: "Linux", Name: "Test GNU/Linux", Version: "1", ComputerName: "host"},
+		Queue:       5, // as the genuine agent has; what is in it outlives restarts
 		orphanPoll:  10 * time.Millisecond,
 		resumeDelay: 50 * time.Millisecond,
 	}

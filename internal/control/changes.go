@@ -227,22 +227,24 @@ func (ch *changes) hand(cmd *ssmrun.Command, inv *ssmrun.Invocation, now time.Ti
 
 // save stores an invocation with the time at which it has to be looked at.
 func (ch *changes) save(inv *ssmrun.Invocation) error {
-	inv.Next = nextLook(inv)
+	inv.Next = nextLook(inv, ch.c.cfg.Now())
 	if err := ch.tx.UpdateInvocation(inv); err != nil {
 		return fmt.Errorf("write invocation of %s: %w", inv.InstanceID, err)
 	}
 	return nil
 }
 
-// nextLook is the deadline that counts in an invocation's present state. What
-// was never handed to an agent cannot run any more once delivery is given up;
-// what was handed may be running, and is given the time to say so.
-func nextLook(inv *ssmrun.Invocation) time.Time {
+// nextLook is when an invocation has to be looked at after now: at the end of the
+// time for its delivery while no agent said that it has it, then at the end of
+// the time that an agent is given for its last word.
+func nextLook(inv *ssmrun.Invocation, now time.Time) time.Time {
 	switch {
 	case inv.State.Terminal(), !hadTurn(inv):
 		return time.Time{}
 	case inv.Begun.IsZero() && inv.Handed.IsZero():
 		return inv.DeliverBy
+	case inv.Begun.IsZero() && inv.DeliverBy.After(now):
+		return earlier(inv.DeliverBy, inv.FinishBy)
 	default:
 		return inv.FinishBy
 	}
@@ -254,15 +256,20 @@ func (ch *changes) expire(inv *ssmrun.Invocation, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if at := nextLook(inv); at.IsZero() || at.After(now) {
-		return ch.save(inv) // the clock was set back, or a deadline moved
+	// What was handed to an agent that is there and has not taken it, because it
+	// is busy, has not begun and shall not any more. Of one that has gone away
+	// since, nobody knows: it may be running, and is given the time to say so.
+	undelivered := inv.Begun.IsZero() && !inv.DeliverBy.After(now) &&
+		(inv.Handed.IsZero() || ch.c.deliver.Connected(inv.InstanceID))
+	if at := nextLook(inv, now); !undelivered && (at.IsZero() || at.After(now)) {
+		return ch.save(inv) // not yet: the clock was set back, or a deadline moved
 	}
 	event := ssmrun.EventDeliveryTimedOut
 	if !inv.CancelRequested.IsZero() {
 		event = ssmrun.EventCancelled
 	}
 	if !inv.Handed.IsZero() {
-		// It may still be running, or waiting in the agent's queue.
+		// Takes it back, or ends what may still be running.
 		ch.out = append(ch.out, cancelDelivery(cmd, inv))
 	}
 	return ch.end(cmd, inv, event)

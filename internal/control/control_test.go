@@ -522,3 +522,45 @@ func TestPingStatus(t *testing.T) {
 		}
 	}
 }
+
+// TestBusyAgentDoesNotBeginLate: an agent is there and has no room. When the
+// time for delivery is over the command is taken back.
+func TestBusyAgentDoesNotBeginLate(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	cmd := b.send(nil)
+	b.agents.take()
+	b.now = b.now.Add(59 * time.Second)
+	b.sweepOnce()
+	b.wantInvocation(cmd.ID, id(0), inProgress)
+	b.now = b.now.Add(2 * time.Second)
+	b.sweepOnce()
+	b.wantInvocation(cmd.ID, id(0), late)
+	if d := b.agents.take(); len(d) != 1 || !d[0].Cancel {
+		t.Errorf("it is not taken back: %+v", d)
+	}
+}
+
+// TestAgentThatWentAwayMayBeRunning: nobody knows whether it took the command
+// before it was lost, so its word is waited for.
+func TestAgentThatWentAwayMayBeRunning(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	cmd := b.send(nil)
+	b.agents.connected[id(0)] = false
+	b.must(b.Disconnected(b.ctx, scope, id(0)))
+	b.now = b.now.Add(61 * time.Second)
+	b.sweepOnce()
+	b.wantInvocation(cmd.ID, id(0), delayed)
+	b.report(cmd.ID, id(0), ssmrun.EventSucceeded, 0) // it had run it
+	b.wantCommand(cmd.ID, success)
+
+	silent := b.send(nil)
+	b.agents.connected[id(0)] = true
+	b.must(b.Connected(b.ctx, scope, id(0)))
+	b.agents.connected[id(0)] = false
+	b.must(b.Disconnected(b.ctx, scope, id(0)))
+	b.now = b.now.Add(176 * time.Second) // delivery, steps and grace
+	b.sweepOnce()
+	b.wantInvocation(silent.ID, id(0), late)
+}

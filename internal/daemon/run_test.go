@@ -333,6 +333,22 @@ func TestNobodyGetsACommandTwice(t *testing.T) {
 	}
 }
 
+// TestMoreThanAnAgentTakes: an agent runs five commands at once; the others wait
+// at the service and come as soon as there is room.
+func TestMoreThanAnAgentTakes(t *testing.T) {
+	t.Parallel()
+	s := testenv.Start(t, testenv.Options{Agents: 1})
+	ids := make([]string, 12)
+	for n := range ids {
+		ids[n] = send(t, s, "AWS-RunShellScript", shell("sleep 0.3"), 0)
+	}
+	for _, id := range ids {
+		if cmd := wait(t, s, id); cmd.Status != "Success" {
+			t.Errorf("command %s", cmd.Status)
+		}
+	}
+}
+
 // TestRepeatedRequest sends the same signed SendCommand twice, as an SDK does
 // when the answer was lost.
 func TestRepeatedRequest(t *testing.T) {

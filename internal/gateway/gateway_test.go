@@ -372,3 +372,28 @@ func (b *bundle) instance() *ssmrun.Instance {
 	b.must(b.store.View(b.ctx, func(tx store.Tx) (err error) { i, err = tx.Instance(scope, instance); return err }))
 	return i
 }
+
+// TestBusyAgentIsOfferedAtOnce: what an agent had no room for is offered again
+// when something has ended there, not only after the pause.
+func TestBusyAgentIsOfferedAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, time.Minute)
+	f := b.connect()
+	b.send()
+	first := f.job()
+	f.ack(first.JobID, wire.AckOK)
+	b.send()
+	second := f.job()
+	for range 4 { // the pause is 4 s by then
+		f.ack(second.JobID, wire.AckBufferFull)
+		if j := f.job(); j.JobID != second.JobID {
+			t.Fatalf("job %s", j.JobID)
+		}
+	}
+	f.ack(second.JobID, wire.AckBufferFull)
+	started := time.Now()
+	f.reply(first.JobID, wire.StatusSuccess, done)
+	if j := f.job(); j.JobID != second.JobID || time.Since(started) > 3*time.Second {
+		t.Errorf("job %s after %s", j.JobID, time.Since(started))
+	}
+}

@@ -21,6 +21,7 @@ type job struct {
 	frame    []byte
 	next     time.Time     // when it is sent (again); zero: at once
 	pause    time.Duration // until the time after
+	busy     bool          // the agent had no room for it
 }
 
 // buffer-full pauses: an agent that is busy is asked again soon, then less often.
@@ -30,7 +31,7 @@ const (
 )
 
 // enqueue adds a delivery to be sent until it is acknowledged. A cancel takes its
-// command's job out where that has not been sent.
+// command's job out.
 func (ch *channel) enqueue(d ssmrun.Delivery) {
 	j, err := ch.job(d)
 	if err != nil {
@@ -39,12 +40,9 @@ func (ch *channel) enqueue(d ssmrun.Delivery) {
 	}
 	ch.mu.Lock()
 	if d.Cancel {
-		// Should the agent not have the job yet, it must not get it any more,
-		// unless it has been sent: then the cancel follows it.
-		id := wire.JobID(d.CommandID, d.InstanceID)
-		if waiting := ch.jobs[id]; waiting != nil && waiting.next.IsZero() {
-			delete(ch.jobs, id)
-		}
+		// Should the agent not have the job yet, it must not get it any more. If
+		// it is on its way, the cancel follows it.
+		delete(ch.jobs, wire.JobID(d.CommandID, d.InstanceID))
 		for old, other := range ch.jobs {
 			if other.delivery.Cancel && other.delivery.CommandID == d.CommandID {
 				delete(ch.jobs, old)
@@ -170,6 +168,18 @@ func (ch *channel) send(typ string, payload any) error {
 	return nil
 }
 
+// hasRoom offers at once what the agent had no room for: something has ended.
+func (ch *channel) hasRoom() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	for _, j := range ch.jobs {
+		if j.busy {
+			j.busy, j.next = false, time.Time{}
+			ch.poke()
+		}
+	}
+}
+
 // acknowledged handles an agent's word on a job.
 func (ch *channel) acknowledged(ctx context.Context, ack wire.AgentJobAck) error {
 	ch.mu.Lock()
@@ -180,6 +190,7 @@ func (ch *channel) acknowledged(ctx context.Context, ack wire.AgentJobAck) error
 	}
 	verdict := wire.AckVerdict(ack.StatusCode)
 	if verdict == wire.OfferAgain {
+		j.busy = true
 		j.next = ch.g.cfg.Now().Add(j.pause)
 		j.pause = min(2*j.pause, maxPause)
 	} else {

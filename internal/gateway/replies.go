@@ -68,6 +68,9 @@ func (ch *channel) replied(ctx context.Context, reply wire.AgentJobReply) error 
 	if err := ch.g.cfg.Control.Report(ctx, ch.scope, report); err != nil {
 		return fmt.Errorf("keep the reply of %s: %w", commandID, err)
 	}
+	if report.Event != ssmrun.EventBegan {
+		ch.hasRoom()
+	}
 	return nil
 }
 
