@@ -312,7 +312,7 @@ func TestDocumentMadeBeforeApply(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("terraform plan: exit %d\n%s", code, out)
 	}
-	contains(t, out, "Warning: ", "Check document_name: Document \"made-later\" does not exist in us-east-1", "checked again when the action runs")
+	contains(t, out, "Warning: ", "Check document_name", "Document \"made-later\" does not exist in us-east-1", "checked again when the action runs")
 
 	svc.Stop()
 	svc = testenv.Start(t, testenv.Options{
