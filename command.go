@@ -101,16 +101,14 @@ type Plugin struct {
 
 // Delivery is what goes to an agent: an invocation to run, or the cancel of one.
 type Delivery struct {
-	Scope        Scope
-	CommandID    string
-	InstanceID   string
-	Cancel       bool
-	Document     string // its name
-	Content      string // JSON
-	Parameters   map[string][]string
-	Output       OutputLocation
-	RequestedAt  time.Time
-	LastDelivery time.Time // not to be started after this
+	Scope      Scope
+	CommandID  string
+	InstanceID string
+	Cancel     bool
+	Document   string // its name
+	Content    string // JSON
+	Parameters map[string][]string
+	Output     OutputLocation
 }
 
 // Report is what an agent says about an invocation.

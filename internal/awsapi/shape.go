@@ -236,7 +236,7 @@ func textConstraints(s shape, t string) []string {
 	if s.text != "" && !s.matches(t) {
 		out = append(out, "Member must satisfy regular expression pattern: "+s.text)
 	}
-	if len(s.enum) > 0 && !contains(s.enum, t) {
+	if len(s.enum) > 0 && !slices.Contains(s.enum, t) {
 		out = append(out, enumText(s.enum))
 	}
 	return out
@@ -274,10 +274,6 @@ func atMost(n int) string { return fmt.Sprintf("Member must have length less tha
 
 func enumText(values []string) string {
 	return "Member must satisfy enum value set: [" + strings.Join(values, ", ") + "]"
-}
-
-func contains(values []string, v string) bool {
-	return slices.Contains(values, v)
 }
 
 // show spells a value as AWS echoes it: lists as [a, b].

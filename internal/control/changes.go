@@ -295,13 +295,12 @@ func delivery(cmd *ssmrun.Command, inv *ssmrun.Invocation) ssmrun.Delivery {
 	return ssmrun.Delivery{
 		Scope: cmd.Scope, CommandID: cmd.ID, InstanceID: inv.InstanceID,
 		Document: cmd.Document, Content: cmd.Content, Parameters: cmd.Parameters,
-		Output: cmd.Output, RequestedAt: cmd.RequestedAt, LastDelivery: inv.DeliverBy,
+		Output: cmd.Output,
 	}
 }
 
 func cancelDelivery(cmd *ssmrun.Command, inv *ssmrun.Invocation) ssmrun.Delivery {
 	return ssmrun.Delivery{
 		Scope: cmd.Scope, CommandID: cmd.ID, InstanceID: inv.InstanceID, Cancel: true,
-		RequestedAt: cmd.RequestedAt,
 	}
 }

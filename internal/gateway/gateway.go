@@ -114,13 +114,6 @@ func (g *Gateway) announce() {
 	g.changed = make(chan struct{})
 }
 
-// Channels tells how many agents are connected.
-func (g *Gateway) Channels() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.channels)
-}
-
 // Close closes all channels and waits until they are done. New ones are
 // refused. The agents come back when the service does.
 func (g *Gateway) Close(ctx context.Context) error {
