@@ -37,7 +37,11 @@ type Config struct {
 	Store   store.Store
 	// S3URL gives the base of the addresses of output objects, without a slash
 	// at its end: "http://127.0.0.1:8440".
-	S3URL  func(region string) string
+	S3URL func(region string) string
+	// Seal makes the authentication code of a text for a use, of at least 16
+	// bytes, with a key of the service's that outlives it: callers carry page
+	// tokens from one process to the next. nil: a checksum (tests).
+	Seal   func(use, text string) []byte
 	Now    func() time.Time // time.Now where nil
 	Logger *slog.Logger
 }
@@ -73,8 +77,35 @@ type Subject struct {
 // operation is one row of the service: the shape its input must have, and what
 // it does.
 type operation struct {
-	input shape
-	run   func(context.Context, *Call) (any, error)
+	input *shape
+	run   handler
+}
+
+// handler answers a call whose body has been checked: the output to encode, or
+// a coded error.
+type handler func(context.Context, *Call) (any, error)
+
+func (a *API) commandOperations() map[string]handler {
+	return map[string]handler{
+		"SendCommand":            a.sendCommand,
+		"CancelCommand":          a.cancelCommand,
+		"ListCommands":           a.listCommands,
+		"ListCommandInvocations": a.listCommandInvocations,
+		"GetCommandInvocation":   a.getCommandInvocation,
+	}
+}
+
+func (a *API) instanceOperations() map[string]handler {
+	return map[string]handler{
+		"DescribeInstanceInformation": a.describeInstanceInformation,
+	}
+}
+
+func (a *API) documentOperations() map[string]handler {
+	return map[string]handler{
+		"DescribeDocument": a.describeDocument,
+		"GetDocument":      a.getDocument,
+	}
 }
 
 // New makes an API.
@@ -83,15 +114,13 @@ func New(cfg Config) *API {
 		cfg.Now = time.Now
 	}
 	a := &API{cfg: cfg}
-	a.ssm = map[string]operation{
-		"SendCommand":                 {sendCommandInput, a.sendCommand},
-		"CancelCommand":               {cancelCommandInput, a.cancelCommand},
-		"ListCommands":                {listCommandsInput, a.listCommands},
-		"ListCommandInvocations":      {listCommandInvocationsInput, a.listCommandInvocations},
-		"GetCommandInvocation":        {getCommandInvocationInput, a.getCommandInvocation},
-		"DescribeInstanceInformation": {describeInstanceInformationInput, a.describeInstanceInformation},
-		"DescribeDocument":            {describeDocumentInput, a.describeDocument},
-		"GetDocument":                 {getDocumentInput, a.getDocument},
+	a.ssm = map[string]operation{}
+	for _, family := range []map[string]handler{
+		a.commandOperations(), a.documentOperations(), a.instanceOperations(),
+	} {
+		for name, run := range family {
+			a.ssm[name] = operation{input: inputs()[name], run: run}
+		}
 	}
 	return a
 }
@@ -114,7 +143,8 @@ func (a *API) SSM(ctx context.Context, c *Call) (any, error) {
 	if !ok {
 		return nil, &ssmrun.Error{Code: ssmrun.CodeUnknownOperation}
 	}
-	if err := op.input.check(c.Body); err != nil {
+	var err error
+	if c.Body, err = op.input.check(c.Body); err != nil {
 		return nil, err
 	}
 	return op.run(ctx, c)

@@ -61,6 +61,10 @@ func (a *API) describeInstanceInformation(ctx context.Context, c *Call) (any, er
 	if limit == 0 {
 		limit = 10 // AWS's documented default here
 	}
+	page, err := a.page(c, limit, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
 	var out struct {
 		InstanceInformationList []instanceInformation
 		NextToken               string `json:",omitempty"`
@@ -70,7 +74,7 @@ func (a *API) describeInstanceInformation(ctx context.Context, c *Call) (any, er
 		return out, nil
 	}
 	err = a.cfg.Store.View(ctx, func(tx store.Tx) error {
-		list, next, err := tx.ListInstances(c.Scope, q, store.Page{Limit: limit, Token: in.NextToken})
+		list, next, err := tx.ListInstances(c.Scope, q, page)
 		if err != nil {
 			return err
 		}
@@ -83,7 +87,7 @@ func (a *API) describeInstanceInformation(ctx context.Context, c *Call) (any, er
 			}
 			out.InstanceInformationList = append(out.InstanceInformationList, informationOut(&list[i], ping))
 		}
-		out.NextToken = next
+		out.NextToken = a.next(c, next)
 		return nil
 	})
 	return out, err

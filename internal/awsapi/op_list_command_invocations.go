@@ -52,13 +52,17 @@ func (a *API) listCommandInvocations(ctx context.Context, c *Call) (any, error) 
 	if err != nil {
 		return nil, err
 	}
+	page, err := a.page(c, pageSize(in.MaxResults), in.NextToken)
+	if err != nil {
+		return nil, err
+	}
 	var out struct {
 		CommandInvocations []invocationJSON
 		NextToken          string `json:",omitempty"`
 	}
 	out.CommandInvocations = []invocationJSON{}
 	err = a.cfg.Store.View(ctx, func(tx store.Tx) error {
-		list, next, err := tx.ListInvocations(c.Scope, q, store.Page{Limit: pageSize(in.MaxResults), Token: in.NextToken})
+		list, next, err := tx.ListInvocations(c.Scope, q, page)
 		if err != nil {
 			return err
 		}
@@ -84,7 +88,7 @@ func (a *API) listCommandInvocations(ctx context.Context, c *Call) (any, error) 
 			}
 			out.CommandInvocations = append(out.CommandInvocations, row)
 		}
-		out.NextToken = next
+		out.NextToken = a.next(c, next)
 		return nil
 	})
 	return out, err

@@ -44,13 +44,17 @@ func (a *API) listCommands(ctx context.Context, c *Call) (any, error) {
 			return nil, err
 		}
 	}
+	page, err := a.page(c, pageSize(in.MaxResults), in.NextToken)
+	if err != nil {
+		return nil, err
+	}
 	var out struct {
 		Commands  []commandJSON
 		NextToken string `json:",omitempty"`
 	}
 	out.Commands = []commandJSON{}
 	err = a.cfg.Store.View(ctx, func(tx store.Tx) error {
-		list, next, err := tx.ListCommands(c.Scope, q, store.Page{Limit: pageSize(in.MaxResults), Token: in.NextToken})
+		list, next, err := tx.ListCommands(c.Scope, q, page)
 		if err != nil {
 			return err
 		}
@@ -60,7 +64,7 @@ func (a *API) listCommands(ctx context.Context, c *Call) (any, error) {
 		if in.CommandId != "" && len(list) == 1 {
 			c.Answer.Set(HeaderRevision, strconv.FormatInt(list[0].Revision, 10))
 		}
-		out.NextToken = next
+		out.NextToken = a.next(c, next)
 		return nil
 	})
 	return out, err

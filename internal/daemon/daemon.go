@@ -177,7 +177,7 @@ func (d *Daemon) front() *front {
 		regions: map[string]bool{}, verifier: &sigv4.Verifier{Now: d.cfg.Now},
 		api: awsapi.New(awsapi.Config{
 			Control: d.control, Store: d.store, Now: d.cfg.Now, Logger: d.cfg.Logger,
-			S3URL: func(string) string { return d.info.S3Endpoint },
+			S3URL: func(string) string { return d.info.S3Endpoint }, Seal: d.identity.Seal,
 		}),
 	}
 	for _, r := range d.cfg.Regions {
