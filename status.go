@@ -171,6 +171,7 @@ type Counts struct {
 	Terminated        int // Terminated by MaxErrors
 	Refused           int // Undeliverable, InvalidPlatform, AccessDenied
 	Begun             int // invocations that an agent took, over or not
+	Tried             int // invocations that an agent took, or that none was there for; some twice
 	InFlight          int // handed over or begun, not over: what MaxConcurrency bounds
 	CancelRequested   bool
 	ErrorsBeyondLimit bool // MaxErrors was passed: nothing further is started

@@ -78,10 +78,11 @@ func (a *API) listCommandInvocations(ctx context.Context, c *Call) (any, error) 
 			}
 			row := invocationOut(cmd, inv)
 			if in.Details {
-				plugins, err := tx.Plugins(c.Scope, inv.CommandID, inv.InstanceID)
+				kept, err := tx.Plugins(c.Scope, inv.CommandID, inv.InstanceID)
 				if err != nil {
 					return err
 				}
+				plugins := cmd.Plugins(inv.InstanceID, kept)
 				for n := range plugins {
 					row.CommandPlugins = append(row.CommandPlugins, a.pluginOut(cmd, inv, &plugins[n], len(plugins)))
 				}

@@ -113,7 +113,7 @@ func (b *bundle) sweepOnce() {
 func checkCommand(rt *rapid.T, b *bundle, id string, ended map[string]ssmrun.State) {
 	cmd := b.command(id)
 	var list []ssmrun.Invocation
-	b.must(b.store.View(b.ctx, func(tx store.Tx) (err error) { list, err = tx.InvocationsOf(scope, id); return err }))
+	b.must(b.store.View(b.ctx, func(tx store.Tx) (err error) { list, err = tx.InvocationsAfter(scope, id, "", 1000); return err }))
 	over, errors, flying := 0, 0, 0
 	for i := range list {
 		inv := &list[i]

@@ -209,6 +209,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	wg.Go(func() { served <- d.server.Serve(d.listener) })
 	wg.Go(func() { _ = d.control.Run(work) })
+	wg.Go(func() { d.control.Forget(work) })
 	looking, stopLooking := context.WithCancel(work)
 	err := d.start(ctx, looking)
 	if err == nil {
@@ -233,6 +234,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if e := d.server.Shutdown(patience); e != nil {
 		_ = d.server.Close() // long polls that nobody waits for any more
 	}
+	d.control.Settled() // what the agents have said last
 	stop()
 	wg.Wait()
 	return errors.Join(err, d.Close())

@@ -41,7 +41,8 @@ type Config struct {
 
 // Gateway holds the channels.
 type Gateway struct {
-	cfg Config
+	cfg      Config
+	payloads payloads
 
 	mu       sync.Mutex
 	channels map[string]*channel

@@ -62,45 +62,64 @@ type CommandQuery struct {
 	Executing, Complete bool
 }
 
-// Commands are commands, their invocations and their plugins' results.
+// Commands are commands, their invocations and their plugins' results. Whoever
+// writes them sees to it that a command which is over has no invocation that is
+// not: a driver may look for open invocations in open commands only.
 type Commands interface {
-	// InsertCommand adds a command with its invocations and their plugins in
-	// their first state. token, where not "", is the caller's own mark of the
+	// InsertCommand adds a command with its invocations, whose RequestedAt is
+	// the command's. token, where not "", is the caller's own mark of the
 	// request (amz-sdk-invocation-id): see CommandByToken.
-	InsertCommand(c *ssmrun.Command, token string, invocations []ssmrun.Invocation, plugins []ssmrun.Plugin) error
+	InsertCommand(c *ssmrun.Command, token string, invocations []ssmrun.Invocation) error
 	// CommandByToken finds the command that the same caller (ARN) sent with
-	// this token in this scope. ssmrun.ErrNotFound where there is none.
+	// this token in this scope, all of it. ssmrun.ErrNotFound where there is none.
 	CommandByToken(scope ssmrun.Scope, caller, token string) (*ssmrun.Command, error)
-	// Command finds a command. ssmrun.ErrNotFound where the scope has none.
+	// Command finds a command. What may be big is left empty: see ReadInput.
+	// ssmrun.ErrNotFound where the scope has none.
 	Command(scope ssmrun.Scope, id string) (*ssmrun.Command, error)
-	// UpdateCommand stores State and Counts, and adds one to Revision (in c too).
+	// ReadInput fills in what Command leaves empty: Content, Parameters,
+	// InstanceIDs and Targets.
+	ReadInput(c *ssmrun.Command) error
+	// UpdateCommand stores State, Counts and Turn, and adds one to Revision (in
+	// c too).
 	UpdateCommand(c *ssmrun.Command) error
-	// ListCommands lists, newest RequestedAt first, ties by id. next is "" at
-	// the end. Content is left empty.
+	// ListCommands lists, newest RequestedAt first, those of one time in the
+	// order in which they were inserted. next is "" at the end. Content is left
+	// empty.
 	ListCommands(scope ssmrun.Scope, q CommandQuery, p Page) (list []ssmrun.Command, next string, err error)
 
 	// Invocation finds one. ssmrun.ErrNotFound where there is none.
 	Invocation(scope ssmrun.Scope, commandID, instanceID string) (*ssmrun.Invocation, error)
 	// UpdateInvocation stores all but the keys, Scope and RequestedAt.
 	UpdateInvocation(i *ssmrun.Invocation) error
-	// ListInvocations lists, newest RequestedAt first, ties by command id and
-	// then instance id.
+	// ListInvocations lists in the order of their commands, those of one
+	// command by instance id.
 	ListInvocations(scope ssmrun.Scope, q CommandQuery, p Page) (list []ssmrun.Invocation, next string, err error)
-	// InvocationsOf gives all invocations of a command, by instance id.
-	InvocationsOf(scope ssmrun.Scope, commandID string) ([]ssmrun.Invocation, error)
+	// InvocationsAfter gives at most limit invocations of a command, by
+	// instance id, from the first whose id is greater than instanceID.
+	InvocationsAfter(scope ssmrun.Scope, commandID, instanceID string, limit int) ([]ssmrun.Invocation, error)
 	// OpenInvocations gives the invocations of an instance that are not over,
 	// oldest RequestedAt first: what an agent that connects is offered.
 	OpenInvocations(scope ssmrun.Scope, instanceID string) ([]ssmrun.Invocation, error)
+	// CountOpenInvocations counts those of a scope that are not over.
+	CountOpenInvocations(scope ssmrun.Scope) (int, error)
 	// DueInvocations gives, of all scopes, at most limit invocations whose Next
 	// is set and not after now, earliest first.
 	DueInvocations(now time.Time, limit int) ([]ssmrun.Invocation, error)
 	// NextDue gives the earliest Next of all, false where none is set.
 	NextDue() (time.Time, bool, error)
 
-	// Plugins gives the plugins of an invocation, by Index.
+	// Plugins gives what is kept of the plugins of an invocation, by Index: of
+	// those that an agent has said something of. See ssmrun.Command.Plugins.
 	Plugins(scope ssmrun.Scope, commandID, instanceID string) ([]ssmrun.Plugin, error)
-	// UpdatePlugin stores all but the keys, Action and Index.
-	UpdatePlugin(scope ssmrun.Scope, p *ssmrun.Plugin) error
+	// PutPlugin adds or replaces the plugin of an Index. ssmrun.ErrNotFound
+	// where there is no such invocation.
+	PutPlugin(scope ssmrun.Scope, p *ssmrun.Plugin) error
+
+	// Forget removes commands that are over and were requested before a time,
+	// of all scopes, with all that belongs to them, oldest first, at most about
+	// limit rows at a time so that others get their turn. It tells whether
+	// there is more to remove.
+	Forget(before time.Time, limit int) (more bool, err error)
 }
 
 // InstanceQuery selects instances; zero members select all.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strconv"
 
@@ -20,6 +21,7 @@ const (
 	selectDefault  = selectDocument + `ORDER BY d.version LIMIT 1`
 	selectLatest   = selectDocument + `ORDER BY d.version DESC LIMIT 1`
 	selectNumbered = selectDocument + `AND d.version = ?`
+	keepDocument   = `INSERT INTO documents_content (account, region, hash, content) VALUES (?,?,?,?) ON CONFLICT DO NOTHING`
 	hasDocument    = `SELECT 1 FROM documents WHERE account = ? AND region = ? AND name = ? LIMIT 1`
 )
 
@@ -33,13 +35,20 @@ func (t *tx) putDocument(d *ssmrun.Document) error {
 	if !ok {
 		return t.refuse(fmt.Errorf("its version %q is not a number from 1", d.Version))
 	}
-	hash, err := t.keepContent(d.Scope, d.Content)
+	hash, err := t.keepDocument(d.Scope, d.Content)
 	if err != nil {
 		return err
 	}
 	_, err = t.exec(putDocumentRow, d.Scope.Account, d.Scope.Region, d.Name, version, hash, d.Format, d.Type,
 		d.SchemaVersion, micros(d.CreatedAt), d.Owner)
 	return err
+}
+
+// keepDocument stores a content that is not there yet and gives its hash.
+func (t *tx) keepDocument(s ssmrun.Scope, content string) ([]byte, error) {
+	hash := sha256.Sum256([]byte(content))
+	_, err := t.exec(keepDocument, s.Account, s.Region, hash[:], content)
+	return hash[:], err
 }
 
 func versionNumber(s string) (int64, bool) {

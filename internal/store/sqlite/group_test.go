@@ -197,7 +197,7 @@ func TestFailedCommit(t *testing.T) {
 			if _, err := tx.exec("PRAGMA defer_foreign_keys = ON"); err != nil {
 				return err
 			}
-			_, err := tx.exec(insertInvocationRow, "a", "r", "no command", "i", 0, true, "", "", "", nil, nil, nil, nil, nil, nil, "")
+			_, err := tx.exec(putDocumentRow, "a", "r", "no content", 1, []byte("x"), "", "", "", nil, "")
 			return err
 		}
 		runs := map[string]int{}

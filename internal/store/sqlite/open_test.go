@@ -33,8 +33,8 @@ func refused(t *testing.T, path string, parts ...string) {
 func insert(t *testing.T, db *sqlite.DB, n int) {
 	t.Helper()
 	if err := db.Update(t.Context(), func(tx store.Tx) error {
-		c, i, p := command(n)
-		return tx.InsertCommand(c, "", i, p)
+		c, i, _ := command(n)
+		return tx.InsertCommand(c, "", i)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -233,6 +233,9 @@ func TestDamaged(t *testing.T) {
 		want, _, _ := command(n)
 		err := db.View(t.Context(), func(tx store.Tx) error {
 			got, err := tx.Command(scope, want.ID)
+			if err == nil {
+				err = tx.ReadInput(got)
+			}
 			if err == nil && (got.Content != want.Content || !got.RequestedAt.Equal(want.RequestedAt)) {
 				t.Errorf("command %d is %+v", n, got)
 			}
@@ -251,8 +254,8 @@ func TestDamaged(t *testing.T) {
 	}
 	err = db.Update(t.Context(), func(tx store.Tx) error {
 		for n := commands; n < 2*commands; n++ {
-			c, i, p := command(n)
-			if err := tx.InsertCommand(c, "", i, p); err != nil {
+			c, i, _ := command(n)
+			if err := tx.InsertCommand(c, "", i); err != nil {
 				return err
 			}
 		}

@@ -26,7 +26,7 @@ func wrote(name string, do func(tx store.Tx) error) op {
 func writing(rt *rapid.T) op {
 	scope := someScope.Draw(rt, "scope")
 	command, instance := someCommand.Draw(rt, "command"), someInstance.Draw(rt, "instance")
-	switch rapid.IntRange(0, 11).Draw(rt, "write") {
+	switch rapid.IntRange(0, 12).Draw(rt, "write") {
 	case 0, 1:
 		return drawInsert(rt, scope, command)
 	case 2:
@@ -41,7 +41,17 @@ func writing(rt *rapid.T) op {
 		return wrote("UpdateInvocation", func(tx store.Tx) error { return tx.UpdateInvocation(&i) })
 	case 4:
 		p := drawPlugin(rt, command, instance, someName.Draw(rt, "name"))
-		return wrote("UpdatePlugin", func(tx store.Tx) error { return tx.UpdatePlugin(scope, &p) })
+		return wrote("PutPlugin", func(tx store.Tx) error { return tx.PutPlugin(scope, &p) })
+	case 12:
+		before, rows := someTime.Draw(rt, "before"), rapid.SampledFrom([]int{1, 2, 100}).Draw(rt, "rows")
+		return wrote("Forget", func(tx store.Tx) error {
+			for {
+				more, err := tx.Forget(before, rows)
+				if err != nil || !more {
+					return err
+				}
+			}
+		})
 	case 5:
 		i := ssmrun.Instance{
 			ID: instance, Scope: scope, Name: someText.Draw(rt, "name"), IPAddress: someText.Draw(rt, "address"),
@@ -84,26 +94,17 @@ func drawInsert(rt *rapid.T, scope ssmrun.Scope, id string) op {
 		TimeoutSeconds: rapid.Int().Draw(rt, "timeout"), MaxConcurrency: someText.Draw(rt, "concurrency"), MaxErrors: someText.Draw(rt, "errors"),
 		Output: someOutput.Draw(rt, "output"), ServiceRole: someText.Draw(rt, "role"),
 		State: someState.Draw(rt, "state"), Counts: someCounts.Draw(rt, "counts"), Revision: rapid.Int64Range(0, 100).Draw(rt, "revision"),
+		Steps: []ssmrun.Step{{Name: someText.Draw(rt, "step"), Action: someText.Draw(rt, "action")}}, Turn: someText.Draw(rt, "turn"),
 	}
 	token := someToken.Draw(rt, "token")
-	// All of one time, as the service sends them, or each of its own.
-	together := rapid.Bool().Draw(rt, "together")
 	var invocations []ssmrun.Invocation
-	var plugins []ssmrun.Plugin
 	for _, on := range rapid.SliceOfNDistinct(someInstance, 0, 3, rapid.ID[string]).Draw(rt, "instances") {
 		i := drawInvocation(rt, scope, id, on)
-		if together {
-			i.RequestedAt = c.RequestedAt
-		}
+		i.RequestedAt = c.RequestedAt
 		invocations = append(invocations, i)
-		for n, name := range []string{"first", "second"} {
-			p := drawPlugin(rt, id, on, name)
-			p.Index = n
-			plugins = append(plugins, p)
-		}
 	}
 	return wrote("InsertCommand "+id+" "+token, func(tx store.Tx) error {
-		return tx.InsertCommand(&c, token, slices.Clone(invocations), slices.Clone(plugins))
+		return tx.InsertCommand(&c, token, slices.Clone(invocations))
 	})
 }
 
@@ -139,9 +140,17 @@ func reading(rt *rapid.T) op {
 	scope := someScope.Draw(rt, "scope")
 	command, instance := someCommand.Draw(rt, "command"), someInstance.Draw(rt, "instance")
 	limit := rapid.IntRange(1, 4).Draw(rt, "limit")
-	switch rapid.IntRange(0, 18).Draw(rt, "read") {
+	switch rapid.IntRange(0, 19).Draw(rt, "read") {
 	case 0:
-		return op{"Command " + command, func(tx store.Tx) (any, error) { return tx.Command(scope, command) }}
+		return op{"Command and ReadInput " + command, func(tx store.Tx) (any, error) {
+			c, err := tx.Command(scope, command)
+			if err != nil {
+				return nil, err
+			}
+			lean := *c
+			err = tx.ReadInput(c)
+			return []*ssmrun.Command{&lean, c}, err
+		}}
 	case 1:
 		caller, token := someCaller.Draw(rt, "caller"), someToken.Draw(rt, "token")
 		return op{"CommandByToken " + token, func(tx store.Tx) (any, error) { return tx.CommandByToken(scope, caller, token) }}
@@ -158,7 +167,9 @@ func reading(rt *rapid.T) op {
 			return walkInvocations(tx, scope, q, pages(tx, limit))
 		}}
 	case 8:
-		return op{"InvocationsOf " + command, func(tx store.Tx) (any, error) { return tx.InvocationsOf(scope, command) }}
+		return op{fmt.Sprint("InvocationsAfter ", command, limit), func(tx store.Tx) (any, error) {
+			return tx.InvocationsAfter(scope, command, instance, limit)
+		}}
 	case 9:
 		return op{"OpenInvocations " + instance, func(tx store.Tx) (any, error) { return tx.OpenInvocations(scope, instance) }}
 	case 10:
@@ -191,6 +202,8 @@ func reading(rt *rapid.T) op {
 	case 15:
 		id := someName.Draw(rt, "id")
 		return op{"Activation " + id, func(tx store.Tx) (any, error) { return tx.Activation(id) }}
+	case 18:
+		return op{"CountOpenInvocations", func(tx store.Tx) (any, error) { return tx.CountOpenInvocations(scope) }}
 	case 16, 17:
 		return op{"NextDue", func(tx store.Tx) (any, error) {
 			at, ok, err := tx.NextDue()

@@ -12,7 +12,7 @@
 //   - A panic in fn reaches the caller of Update or View, and undoes its changes.
 //   - An Update whose context ends before fn starts does nothing and returns
 //     the context's error; one that has started is not stopped by its context.
-//   - UpdateCommand, UpdateInvocation, UpdatePlugin and Seen of something that
+//   - UpdateCommand, UpdateInvocation, PutPlugin and Seen of something that
 //     is not there are ssmrun.ErrNotFound.
 //   - InvokedAfter belongs to the result, InvokedBefore does not. Executing and
 //     Complete together select all.
@@ -53,10 +53,10 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Commands/Scopes", testCommandScopes},
 		{"Invocations/RoundTrip", testInvocationRoundTrip},
 		{"Invocations/List", testListInvocations},
-		{"Invocations/Spread", testSpreadInvocations},
-		{"Invocations/Of", testInvocationsOf},
+		{"Invocations/After", testInvocationsAfter},
 		{"Invocations/Open", testOpenInvocations},
 		{"Invocations/Due", testDueInvocations},
+		{"Forget", testForget},
 		{"Plugins", testPlugins},
 		{"Plugins/Big", testBigOutputs},
 		{"Instances", testInstances},
@@ -147,7 +147,7 @@ func (b *bundle) view(t *testing.T, fn func(tx store.Tx) error) {
 	}
 }
 
-// insert adds a command with one invocation and one plugin per instance.
+// insert adds a command with one invocation per instance.
 func (b *bundle) insert(t *testing.T, c *ssmrun.Command, instances ...string) {
 	t.Helper()
 	b.update(t, func(tx store.Tx) error { return insert(tx, c, instances...) })
@@ -155,12 +155,10 @@ func (b *bundle) insert(t *testing.T, c *ssmrun.Command, instances ...string) {
 
 func insert(tx store.Tx, c *ssmrun.Command, instances ...string) error {
 	var invocations []ssmrun.Invocation
-	var plugins []ssmrun.Plugin
 	for _, id := range instances {
 		invocations = append(invocations, newInvocation(c, id))
-		plugins = append(plugins, newPlugin(c, id, "aws:runShellScript", 0))
 	}
-	return tx.InsertCommand(c, "", invocations, plugins)
+	return tx.InsertCommand(c, "", invocations)
 }
 
 // newCommand is a command of home with every member set.
@@ -176,8 +174,9 @@ func newCommand(id string, at time.Time) *ssmrun.Command {
 		TimeoutSeconds: 600, MaxConcurrency: "10%", MaxErrors: "1",
 		Output:      ssmrun.OutputLocation{Region: "us-east-2", Bucket: "logs", Prefix: "a/b"},
 		ServiceRole: "arn:aws:iam::111111111111:role/r",
+		Steps:       []ssmrun.Step{{Name: "first", Action: "aws:runShellScript"}, {Name: "second", Action: "aws:runDocument"}},
 		State:       ssmrun.NewState,
-		Counts:      ssmrun.Counts{Target: 2},
+		Counts:      ssmrun.Counts{Target: 2}, Turn: instanceID(1),
 	}
 }
 
