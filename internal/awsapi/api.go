@@ -41,15 +41,18 @@ type Config struct {
 	// Seal makes the authentication code of a text for a use, of at least 16
 	// bytes, with a key of the service's that outlives it: callers carry page
 	// tokens from one process to the next. nil: a checksum (tests).
-	Seal   func(use, text string) []byte
+	Seal func(use, text string) []byte
+	// Races makes the service show AWS's races; see races.go.
+	Races  bool
 	Now    func() time.Time // time.Now where nil
 	Logger *slog.Logger
 }
 
 // API answers calls.
 type API struct {
-	cfg Config
-	ssm map[string]operation
+	cfg   Config
+	ssm   map[string]operation
+	races *races
 }
 
 // Call is a verified request.
@@ -114,6 +117,9 @@ func New(cfg Config) *API {
 		cfg.Now = time.Now
 	}
 	a := &API{cfg: cfg}
+	if cfg.Races {
+		a.races = newRaces(cfg.Now)
+	}
 	a.ssm = map[string]operation{}
 	for _, family := range []map[string]handler{
 		a.commandOperations(), a.documentOperations(), a.instanceOperations(),
@@ -145,6 +151,9 @@ func (a *API) SSM(ctx context.Context, c *Call) (any, error) {
 	}
 	var err error
 	if c.Body, err = op.input.check(c.Body); err != nil {
+		return nil, err
+	}
+	if err := a.races.throttle(c.Operation); err != nil {
 		return nil, err
 	}
 	return op.run(ctx, c)

@@ -61,7 +61,7 @@ func (a *API) describeInstanceInformation(ctx context.Context, c *Call) (any, er
 	if limit == 0 {
 		limit = 10 // AWS's documented default here
 	}
-	page, err := a.page(c, limit, in.NextToken)
+	page, err := a.page(c, a.races.limit(limit), in.NextToken)
 	if err != nil {
 		return nil, err
 	}

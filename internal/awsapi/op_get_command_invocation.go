@@ -41,7 +41,7 @@ func (a *API) getCommandInvocation(ctx context.Context, c *Call) (any, error) {
 	err := a.cfg.Store.View(ctx, func(tx store.Tx) error {
 		none := ssmrun.Errorf(ssmrun.CodeInvocationDoesNotExist, "Invocation not found for %s, %s", in.CommandId, in.InstanceId)
 		cmd, err := tx.Command(c.Scope, in.CommandId)
-		if errors.Is(err, ssmrun.ErrNotFound) {
+		if errors.Is(err, ssmrun.ErrNotFound) || a.races.unseen(in.CommandId) {
 			return none
 		}
 		if err != nil {

@@ -52,7 +52,7 @@ func (a *API) listCommandInvocations(ctx context.Context, c *Call) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	page, err := a.page(c, pageSize(in.MaxResults), in.NextToken)
+	page, err := a.page(c, a.races.limit(pageSize(in.MaxResults)), in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +69,9 @@ func (a *API) listCommandInvocations(ctx context.Context, c *Call) (any, error) 
 		commands := map[string]*ssmrun.Command{}
 		for i := range list {
 			inv := &list[i]
+			if a.races.unseen(inv.CommandID) {
+				continue
+			}
 			cmd := commands[inv.CommandID]
 			if cmd == nil {
 				if cmd, err = tx.Command(c.Scope, inv.CommandID); err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -99,7 +98,8 @@ func (a *API) sendCommand(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	c.Subject.CommandID = sent.ID
-	c.Answer.Set(HeaderRevision, strconv.FormatInt(sent.Revision, 10))
+	a.races.accepted(sent.ID)
+	a.showRevision(c, sent)
 	return struct{ Command commandJSON }{commandOut(sent, in.InstanceIds)}, nil
 }
 

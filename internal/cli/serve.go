@@ -19,7 +19,7 @@ import (
 
 func newServe(stdio Stdio) *cobra.Command {
 	var cfg daemon.Config
-	var logLevel, keyFile string
+	var logLevel, keyFile, ramp string
 	c := &cobra.Command{
 		Use:   "serve --data DIR",
 		Short: "Be the Run Command service: AWS's API, agents, S3 for outputs",
@@ -37,6 +37,10 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 			if err := level.UnmarshalText([]byte(logLevel)); err != nil {
 				return &exitError{ExitUsage, fmt.Errorf("--log-level %q is none of debug, info, warn, error", logLevel)}
 			}
+			if ramp != "taken" && ramp != "completed" {
+				return &exitError{ExitUsage, fmt.Errorf("--ramp %q is neither taken nor completed", ramp)}
+			}
+			cfg.RampByCompletion = ramp == "completed"
 			key, err := accessKey(keyFile)
 			if err != nil {
 				return err
@@ -68,6 +72,11 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 	f.StringVar(&cfg.ReadyFile, "ready-file", "", "file to write, mode 0600, when all is ready: endpoint, keys, instance ids (JSON)")
 	f.DurationVar(&cfg.Drain, "drain", daemon.DefaultDrain, "how long a stop waits for what runs")
 	f.DurationVar(&cfg.OfflineAfter, "offline-after", 5*time.Minute, "how long after its last heartbeat an agent counts as online")
+	f.DurationVar(&cfg.History, "history", daemon.DefaultHistory, "how long commands and their results are kept")
+	f.IntVar(&cfg.MaxPending, "max-pending", 0, "how many invocations of one region may be waiting or running; a command beyond that is RateExceeded; 0 for no bound")
+	f.StringVar(&ramp, "ramp", "taken", "when a command goes on to further instances, 1, 2, 4, ... at a time: once the ones before have \"taken\" it, or once they have \"completed\" it")
+	f.StringArrayVar(&cfg.ResourceGroups, "resource-group", nil, "resource group for targets, NAME=tag:KEY=VALUE[,VALUE...][;tag:KEY=...]; may be repeated")
+	f.StringArrayVar(&cfg.Emulate, "emulate", nil, "for tests of clients: aws-races shows AWS's races and throttles")
 	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error; the log goes to stderr")
 	return c
 }

@@ -59,9 +59,7 @@ func (c *Controller) Disconnected(ctx context.Context, scope ssmrun.Scope, insta
 			if err != nil {
 				return err
 			}
-			if ch.apply(cmd, f, ssmrun.EventSendFailed) {
-				cmd.Counts.Tried++
-			}
+			ch.apply(cmd, f, ssmrun.EventSendFailed)
 		}
 		return nil
 	})
@@ -113,8 +111,12 @@ func (ch *changes) begin(cmd *commandState, f *flight, now time.Time) {
 	if !f.Begun.IsZero() {
 		return
 	}
-	ch.apply(cmd, f, ssmrun.EventBegan)
+	if f.State.Status == ssmrun.InProgress {
+		cmd.Counts.Unanswered--
+	}
+	cmd.Counts.Tried++
 	f.Begun = now
+	ch.apply(cmd, f, ssmrun.EventBegan)
 	if f.Handed.IsZero() {
 		f.Handed = now
 	}
@@ -124,7 +126,6 @@ func (ch *changes) begin(cmd *commandState, f *flight, now time.Time) {
 		f.FinishBy = by
 	}
 	cmd.Counts.Begun++
-	cmd.Counts.Tried++
 	ch.save(f)
 }
 

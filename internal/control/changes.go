@@ -239,8 +239,10 @@ func (ch *changes) apply(cmd *commandState, f *flight, event ssmrun.Event) bool 
 	if !ok {
 		return false
 	}
+	was := f.State
 	f.State = to
 	cmd.Counts.Add(counts)
+	ch.ramp(cmd, f, was)
 	if to.Terminal() {
 		ch.pending[cmd.Scope]--
 		if hadTurn(f.Invocation) {
@@ -250,4 +252,19 @@ func (ch *changes) apply(cmd *commandState, f *flight, event ssmrun.Event) bool 
 	ch.touch(cmd)
 	ch.save(f)
 	return true
+}
+
+// ramp counts what the ramp goes by: an invocation that was handed over is
+// unanswered until the agent took it, was lost, or it is over.
+func (ch *changes) ramp(cmd *commandState, f *flight, was ssmrun.State) {
+	switch {
+	case !f.Begun.IsZero(): // counted when it began
+	case f.State.Status == ssmrun.InProgress:
+		cmd.Counts.Unanswered++
+	case was.Status == ssmrun.InProgress:
+		cmd.Counts.Unanswered--
+		cmd.Counts.Tried++
+	case f.State.Details == ssmrun.DetailsDelayed:
+		cmd.Counts.Tried++
+	}
 }

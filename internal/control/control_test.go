@@ -60,7 +60,7 @@ type bundle struct {
 }
 
 // setup gives a controller over a real store with n connected instances.
-func setup(t testing.TB, n int) *bundle {
+func setup(t testing.TB, n int, change ...func(*control.Config)) *bundle {
 	t.Helper()
 	b := &bundle{t: t, ctx: context.Background(), now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), agents: &agents{connected: map[string]bool{}}}
 	db, err := sqlite.Open(b.ctx, filepath.Join(t.TempDir(), "test.db"), sqlite.Options{})
@@ -69,7 +69,11 @@ func setup(t testing.TB, n int) *bundle {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	b.store = db
-	b.Controller = control.New(control.Config{Store: db, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return b.now }})
+	cfg := control.Config{Store: db, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return b.now }}
+	for _, fn := range change {
+		fn(&cfg)
+	}
+	b.Controller = control.New(cfg)
 	b.Attach(b.agents)
 	for i := range n {
 		b.agents.connected[id(i)] = true

@@ -51,13 +51,13 @@ func (ch *changes) terminate(cmd *commandState) error {
 }
 
 // turns gives invocations their turn, in the order of their ids, as long as
-// fewer are in flight than MaxConcurrency and the ramp allow.
+// MaxConcurrency and the ramp allow.
 func (ch *changes) turns(cmd *commandState) error {
 	limit := amount(cmd.MaxConcurrency, cmd.Counts.Target, 1)
 	now := ch.c.cfg.Now()
 	for {
 		// Where every invocation is in flight or over, nobody waits.
-		free := min(limit, ch.window(cmd)) - cmd.Counts.InFlight
+		free := min(limit-cmd.Counts.InFlight, ch.room(cmd))
 		if free <= 0 || cmd.Counts.InFlight+cmd.Counts.Completed >= cmd.Counts.Target {
 			return nil
 		}
@@ -80,22 +80,21 @@ func (ch *changes) turns(cmd *commandState) error {
 	}
 }
 
-// window is how many invocations the ramp lets be in flight: one at first, and
-// one more for each that an agent took, that no agent was there for, or that is
-// over. So each round of deliveries is twice the one before: 1, 2, 4, …
-func (ch *changes) window(cmd *commandState) int {
+// room is how many more invocations the ramp lets begin: each round of
+// deliveries is twice the one before, 1, 2, 4 and so on, and comes once the
+// agents have taken the one before, were not there to take it, or are through
+// with it.
+func (ch *changes) room(cmd *commandState) int {
 	if ch.c.cfg.RampByCompletion {
-		return 1 + cmd.Counts.Completed
+		return 1 + cmd.Counts.Completed - cmd.Counts.InFlight
 	}
-	return 1 + max(cmd.Counts.Tried, cmd.Counts.Completed)
+	return 1 + cmd.Counts.Tried - cmd.Counts.Unanswered
 }
 
 // hand gives an invocation to its agent, or notes that none is there.
 func (ch *changes) hand(cmd *commandState, f *flight, now time.Time) error {
 	if !ch.c.deliver.Connected(f.InstanceID) {
-		if ch.apply(cmd, f, ssmrun.EventSendFailed) && f.Handed.IsZero() {
-			cmd.Counts.Tried++
-		}
+		ch.apply(cmd, f, ssmrun.EventSendFailed)
 		ch.save(f)
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ssmrun"
+	"ssmrun/internal/control"
 	"ssmrun/internal/identity"
 )
 
@@ -20,6 +21,7 @@ const (
 	DefaultRegion  = "us-east-1"
 	DefaultAccount = "000000000000"
 	DefaultDrain   = 30 * time.Second
+	DefaultHistory = control.DefaultHistory
 )
 
 // Config is what `ssmrun serve` is told.
@@ -56,12 +58,28 @@ type Config struct {
 	Drain time.Duration
 	// OfflineAfter is how long after its last heartbeat an agent counts as Online.
 	OfflineAfter time.Duration
-	Version      string
+	// History is how long a command is kept; 0 for control's default.
+	History time.Duration
+	// MaxPending is how many invocations of an account and region may be open;
+	// 0 for no bound.
+	MaxPending int
+	// RampByCompletion: see control.Config.
+	RampByCompletion bool
+	// ResourceGroups are NAME=KEY=VALUE[,VALUE...][;KEY=VALUE...], with keys as
+	// those of targets.
+	ResourceGroups []string
+	// Emulate names behaviours of AWS to show, for tests of clients: EmulateRaces.
+	Emulate []string
+	Version string
 	// Stdout gets the ready lines; nil discards.
 	Stdout io.Writer
 	Logger *slog.Logger
 	Now    func() time.Time
 }
+
+// EmulateRaces is the value of Config.Emulate that makes the service show AWS's
+// races and throttles.
+const EmulateRaces = "aws-races"
 
 var (
 	regionForm  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
@@ -128,6 +146,20 @@ func (c *Config) check() error {
 	}
 	if len(c.Buckets) > 0 && c.S3Endpoint != "" {
 		errs = append(errs, errors.New("--bucket makes buckets in the embedded S3 endpoint, which --s3-endpoint replaces: use one of the two"))
+	}
+	for _, e := range c.Emulate {
+		if e != EmulateRaces {
+			errs = append(errs, fmt.Errorf("--emulate %q is not known: there is %s", e, EmulateRaces))
+		}
+	}
+	if c.History < 0 {
+		errs = append(errs, fmt.Errorf("--history %s must not be negative", c.History))
+	}
+	if c.MaxPending < 0 {
+		errs = append(errs, fmt.Errorf("--max-pending %d must not be negative", c.MaxPending))
+	}
+	if _, err := resourceGroups(c.ResourceGroups); err != nil {
+		errs = append(errs, err)
 	}
 	if c.LocalAgents < 0 {
 		errs = append(errs, fmt.Errorf("--local-agents %d must not be negative", c.LocalAgents))

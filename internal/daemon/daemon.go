@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,7 +72,17 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	if err := d.openData(ctx); err != nil {
 		return nil, err
 	}
-	d.control = control.New(control.Config{Store: d.store, Logger: cfg.Logger, Now: cfg.Now, OfflineAfter: cfg.OfflineAfter})
+	groups, err := resourceGroups(cfg.ResourceGroups)
+	if err != nil {
+		return nil, err
+	}
+	d.control = control.New(control.Config{
+		Store: d.store, Logger: cfg.Logger, Now: cfg.Now, OfflineAfter: cfg.OfflineAfter, History: cfg.History,
+		MaxPending: cfg.MaxPending, RampByCompletion: cfg.RampByCompletion, Groups: groups,
+	})
+	if err := d.control.CountPending(ctx, d.scopes()); err != nil {
+		return nil, err
+	}
 	d.gateway = gateway.New(gateway.Config{Control: d.control, Identity: d.identity, Store: d.store, Logger: cfg.Logger, Now: cfg.Now})
 	d.control.Attach(d.gateway)
 	if d.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
@@ -178,6 +189,7 @@ func (d *Daemon) front() *front {
 		api: awsapi.New(awsapi.Config{
 			Control: d.control, Store: d.store, Now: d.cfg.Now, Logger: d.cfg.Logger,
 			S3URL: func(string) string { return d.info.S3Endpoint }, Seal: d.identity.Seal,
+			Races: slices.Contains(d.cfg.Emulate, EmulateRaces),
 		}),
 	}
 	for _, r := range d.cfg.Regions {
