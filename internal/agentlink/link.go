@@ -83,12 +83,12 @@ type Config struct {
 	// asked for: a service's own key may speak for any of its instances, so that
 	// thousands of simulated ones need no RSA signature each. It is called once
 	// for every call to the service and must be quick.
-	Keys func() (sigv4.Keys, error)
-	HTTP         *http.Client     // NewHTTPClient
-	Now          func() time.Time // time.Now
-	Seed         uint64           // of the jitter; 0 for a random one
-	Logger       *slog.Logger     // discards
-	Timing       Timing
+	Keys   func() (sigv4.Keys, error)
+	HTTP   *http.Client     // NewHTTPClient
+	Now    func() time.Time // time.Now
+	Seed   uint64           // of the jitter; 0 for a random one
+	Logger *slog.Logger     // discards
+	Timing Timing
 }
 
 // Link is an instance's connection to its service. Make it with New, run it
