@@ -21,8 +21,6 @@ func (f *Fleet) register(ctx context.Context) error {
 	if missing <= 0 {
 		return nil
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
 	codes := &activations{list: f.cfg.Activations}
 	todo := make(chan struct{}, missing)
 	for range missing {
@@ -30,28 +28,36 @@ func (f *Fleet) register(ctx context.Context) error {
 	}
 	close(todo)
 	var mu sync.Mutex
+	var failed error
+	one := func(r agentlink.Registrar) error {
+		i, err := f.registerOne(ctx, r, codes)
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			f.state.instances = append(f.state.instances, i)
+		} else if failed == nil {
+			failed = err
+		}
+		return failed
+	}
 	var wg sync.WaitGroup
 	for n := range min(registering, missing) {
 		r := agentlink.Registrar{Endpoint: f.cfg.Place.endpoint(), HTTP: f.client(n)}
 		wg.Go(func() {
+			// After a failure the others finish what they have begun: a
+			// registration whose answer nobody takes would be used up.
 			for range todo {
-				i, err := f.registerOne(ctx, r, codes)
-				if err != nil {
-					stop(err)
+				if one(r) != nil {
 					return
 				}
-				mu.Lock()
-				f.state.instances = append(f.state.instances, i)
-				mu.Unlock()
 			}
 		})
 	}
 	wg.Wait()
-	err := context.Cause(ctx)
-	if err != nil {
-		err = fmt.Errorf("register agents: %d of %d are: %w", len(f.state.instances), f.cfg.Agents, err)
+	if failed != nil {
+		failed = fmt.Errorf("register agents: %d of %d are: %w", len(f.state.instances), f.cfg.Agents, failed)
 	}
-	return errors.Join(err, f.state.write(f.cfg.State))
+	return errors.Join(failed, f.state.write(f.cfg.State))
 }
 
 func (f *Fleet) registerOne(ctx context.Context, r agentlink.Registrar, codes *activations) (instance, error) {
