@@ -19,7 +19,7 @@ import (
 
 func newServe(stdio Stdio) *cobra.Command {
 	var cfg daemon.Config
-	var logLevel, keyFile string
+	var logLevel, keyFile, profile string
 	c := &cobra.Command{
 		Use:   "serve --data DIR",
 		Short: "Be the Run Command service: AWS's API, agents, S3 for outputs",
@@ -50,7 +50,11 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 					return err
 				}
 			}
-			return serve(c.Context(), cfg)
+			stop, err := profileCPU(profile)
+			if err != nil {
+				return err
+			}
+			return errors.Join(serve(c.Context(), cfg), stop())
 		},
 	}
 	f := c.Flags()
@@ -68,6 +72,8 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 	f.StringVar(&cfg.ReadyFile, "ready-file", "", "file to write, mode 0600, when all is ready: endpoint, keys, instance ids (JSON)")
 	f.DurationVar(&cfg.Drain, "drain", daemon.DefaultDrain, "how long a stop waits for what runs")
 	f.DurationVar(&cfg.OfflineAfter, "offline-after", 5*time.Minute, "how long after its last heartbeat an agent counts as online")
+	f.StringVar(&profile, "cpu-profile", "", "file to write a CPU profile of the whole run to")
+	_ = f.MarkHidden("cpu-profile") // for developers; it cannot fail, the flag is there
 	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error; the log goes to stderr")
 	return c
 }

@@ -67,6 +67,12 @@ type Connected struct {
 // what it was told, and is told that the agents go. The report is complete then.
 // An error means that the agents could not begin.
 func (f *Fleet) Run(ctx context.Context) (Report, error) {
+	defer func() {
+		// A service that stops would wait for connections that were never used.
+		for _, c := range f.clients {
+			c.CloseIdleConnections()
+		}
+	}()
 	if err := f.begin(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = nil

@@ -148,6 +148,7 @@ func TestCancel(t *testing.T) {
 	if r := f.stop(); r.Jobs != agents || r.Cancels != agents || r.Answered != 8 {
 		t.Errorf("report %+v", r)
 	}
+	s.Kill() // it would drain for what the silent ones owe
 }
 
 // TestMainProgram: the flags, the service's own key in place of role tokens, and
