@@ -161,7 +161,15 @@ func simulated(t *testing.T, out *table) {
 	out.value(fmt.Sprintf("memory of the service, %d agents (VmRSS)", agents), fmt.Sprintf("%s, %d KB per agent", mb(full), (full-empty)/agents/1000), "")
 	out.value(fmt.Sprintf("memory of the simulator, %d agents (VmRSS)", agents), mb(rss(t, f.cmd.Process.Pid)), "")
 
+	// A service that stops leaves no log beside its database, so that its size can
+	// be told; and the agents have to come back.
+	s.Stop()
 	size := diskUse(t, s.Data)
+	s.Restart()
+	ready := time.Now()
+	var again sim.Connected
+	f.read(t, &again)
+	out.value(fmt.Sprintf("%d simulated agents are back after the service was started again", agents), seconds(time.Since(ready).Seconds()), "")
 	began, simBegan := cpu(t, s.PID()), cpu(t, f.cmd.Process.Pid)
 	var took []time.Duration
 	for range rounds {
@@ -172,6 +180,7 @@ func simulated(t *testing.T, out *table) {
 			t.Errorf("command %s is %s: %d of %d of %d, %d errors", *c.CommandId, c.Status, c.CompletedCount, c.TargetCount, agents, c.ErrorCount)
 		}
 	}
+	after := rss(t, s.PID())
 	service, simulator := cpu(t, s.PID())-began, cpu(t, f.cmd.Process.Pid)-simBegan
 	r := f.stop(t)
 	if int(r.Jobs) != rounds*agents || r.Answered != r.Jobs || r.Owed != 0 {
@@ -184,6 +193,7 @@ func simulated(t *testing.T, out *table) {
 	out.value("  slowest and fastest of 5", fmt.Sprintf("%s, %s", ms(took[rounds-1]), ms(took[0])), "")
 	out.value("  processor time of the service per invocation", micros(service, rounds*agents), "")
 	out.value("  processor time of the simulator per invocation", micros(simulator, rounds*agents), "")
+	out.value("  memory of the service afterwards (VmRSS)", mb(after), "")
 	s.Stop()
 	out.value("  disk per invocation", fmt.Sprintf("%d bytes", (diskUse(t, s.Data)-size)/(rounds*agents)), "")
 }
