@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"os"
@@ -59,13 +58,13 @@ func fill(t *testing.T, data string, commands int) (bytes int) {
 		t.Fatal(err)
 	}
 	// Some Updates wait while one is written: they are committed together.
-	const each, writers = 200, 4
+	const each, writers = 1000, 3
 	parts := make(chan int)
 	var wg sync.WaitGroup
 	for range writers {
 		wg.Go(func() {
 			for from := range parts {
-				err := db.Update(context.Background(), func(tx store.Tx) error {
+				err := db.Update(t.Context(), func(tx store.Tx) error {
 					for n := from; n < min(from+each, commands); n++ {
 						if err := insert(tx, n, commands); err != nil {
 							return err

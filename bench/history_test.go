@@ -24,7 +24,9 @@ type filter struct {
 
 // commandPage is its answer, as far as it is looked at.
 type commandPage struct {
-	Commands  []struct{ CommandId string } //nolint:staticcheck // as AWS spells it
+	Commands []struct {
+		CommandID string `json:"CommandId"`
+	}
 	NextToken string
 }
 

@@ -24,7 +24,7 @@ func raiseFiles(agents int) error {
 			l = raised
 		}
 	}
-	if most := int64(l.Cur) - spareFiles; most < int64(agents) { //nolint:unconvert // unsigned here, signed on some systems
+	if most := int64(l.Cur) - spareFiles; most < int64(agents) {
 		return fmt.Errorf("--agents %d: this process may open %d files, which is enough for %d agents; raise the limit (ulimit -Hn, as root) or run several simulators", agents, l.Cur, max(most, 0))
 	}
 	return nil

@@ -3,7 +3,6 @@ package sim_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"os/exec"
 	"path/filepath"
@@ -80,16 +79,16 @@ func TestUsage(t *testing.T) {
 		"may open":             {"--agents=100000000", here},
 	} {
 		var out, err bytes.Buffer
-		if code := sim.Main(context.Background(), args, &out, &err); code != sim.ExitUsage || !strings.Contains(err.String(), want) || out.Len() > 0 {
+		if code := sim.Main(t.Context(), args, &out, &err); code != sim.ExitUsage || !strings.Contains(err.String(), want) || out.Len() > 0 {
 			t.Errorf("%q: exit code %d, %s", args, code, &err)
 		}
 	}
 	var out, err bytes.Buffer
-	if code := sim.Main(context.Background(), []string{"--help"}, &out, &err); code != sim.ExitOK || !strings.Contains(out.String(), "-twice") || err.Len() > 0 {
+	if code := sim.Main(t.Context(), []string{"--help"}, &out, &err); code != sim.ExitOK || !strings.Contains(out.String(), "-twice") || err.Len() > 0 {
 		t.Errorf("help: exit code %d, %s%s", code, &out, &err)
 	}
 	missing := filepath.Join(t.TempDir(), "ready.json")
-	if code := sim.Main(context.Background(), []string{"--agents=1", "--ready-file", missing}, &out, &err); code != sim.ExitFailed || !strings.Contains(err.String(), "ready.json") {
+	if code := sim.Main(t.Context(), []string{"--agents=1", "--ready-file", missing}, &out, &err); code != sim.ExitFailed || !strings.Contains(err.String(), "ready.json") {
 		t.Errorf("no service: exit code %d, %s", code, &err)
 	}
 }
