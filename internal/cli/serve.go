@@ -19,7 +19,7 @@ import (
 
 func newServe(stdio Stdio) *cobra.Command {
 	var cfg daemon.Config
-	var logLevel, keyFile, ramp string
+	var logLevel, keyFile, ramp, profile string
 	c := &cobra.Command{
 		Use:   "serve --data DIR",
 		Short: "Be the Run Command service: AWS's API, agents, S3 for outputs",
@@ -54,7 +54,11 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 					return err
 				}
 			}
-			return serve(c.Context(), cfg)
+			stop, err := profileCPU(profile)
+			if err != nil {
+				return err
+			}
+			return errors.Join(serve(c.Context(), cfg), stop())
 		},
 	}
 	f := c.Flags()
@@ -77,6 +81,7 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 	f.StringVar(&ramp, "ramp", "taken", "when a command goes on to further instances, 1, 2, 4, ... at a time: once the ones before have \"taken\" it, or once they have \"completed\" it")
 	f.StringArrayVar(&cfg.ResourceGroups, "resource-group", nil, "resource group for targets, NAME=tag:KEY=VALUE[,VALUE...][;tag:KEY=...]; may be repeated")
 	f.StringArrayVar(&cfg.Emulate, "emulate", nil, "for tests of clients: aws-races shows AWS's races and throttles")
+	f.StringVar(&profile, "cpu-profile", "", "file for a profile of the whole run, for developers")
 	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error; the log goes to stderr")
 	return c
 }
