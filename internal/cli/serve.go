@@ -81,7 +81,8 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 	f.StringVar(&ramp, "ramp", "taken", "when a command goes on to further instances, 1, 2, 4, ... at a time: once the ones before have \"taken\" it, or once they have \"completed\" it")
 	f.StringArrayVar(&cfg.ResourceGroups, "resource-group", nil, "resource group for targets, NAME=tag:KEY=VALUE[,VALUE...][;tag:KEY=...]; may be repeated")
 	f.StringArrayVar(&cfg.Emulate, "emulate", nil, "for tests of clients: aws-races shows AWS's races and throttles")
-	f.StringVar(&profile, "cpu-profile", "", "file for a profile of the whole run, for developers")
+	f.StringVar(&profile, "cpu-profile", "", "file to write a CPU profile of the whole run to")
+	_ = f.MarkHidden("cpu-profile") // for developers; it cannot fail, the flag is there
 	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error; the log goes to stderr")
 	return c
 }
