@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"ssmrun"
@@ -21,9 +20,9 @@ type model struct {
 	invocations map[invocationKey]ssmrun.Invocation
 	plugins     map[pluginKey]ssmrun.Plugin
 	instances   map[string]ssmrun.Instance
-	documents   map[documentKey]ssmrun.Document
 	activations map[string]store.Activation
 	tags        map[tagKey]string
+	documents   documentsModel
 }
 
 type (
@@ -43,11 +42,6 @@ type (
 		invocationKey
 		name string
 	}
-	documentKey struct {
-		scope   ssmrun.Scope
-		name    string
-		version int
-	}
 )
 
 // errRefused is every error of the model that is not ssmrun.ErrNotFound.
@@ -62,9 +56,9 @@ func newModel() *model {
 		map[invocationKey]ssmrun.Invocation{},
 		map[pluginKey]ssmrun.Plugin{},
 		map[string]ssmrun.Instance{},
-		map[documentKey]ssmrun.Document{},
 		map[string]store.Activation{},
 		map[tagKey]string{},
+		newDocumentsModel(),
 	}
 }
 
@@ -72,7 +66,7 @@ func newModel() *model {
 func (m *model) clone() *model {
 	return &model{
 		maps.Clone(m.commands), maps.Clone(m.tokens), maps.Clone(m.invocations), maps.Clone(m.plugins),
-		maps.Clone(m.instances), maps.Clone(m.documents), maps.Clone(m.activations), maps.Clone(m.tags),
+		maps.Clone(m.instances), maps.Clone(m.activations), maps.Clone(m.tags), m.documents.clone(),
 	}
 }
 
@@ -299,40 +293,6 @@ func (m *model) ListInstances(scope ssmrun.Scope, q store.InstanceQuery, _ store
 		return i.Scope == scope && in(q.IDs, i.ID) && in(q.PlatformTypes, i.PlatformType) && in(q.AgentVersions, i.AgentVersion) &&
 			in(q.ActivationIDs, i.ActivationID) && in(q.IamRoles, i.IamRole) && in(q.ResourceTypes, i.ResourceType())
 	}, func(a, b ssmrun.Instance) int { return cmp.Compare(a.ID, b.ID) }), "", nil
-}
-
-func (m *model) PutDocument(d *ssmrun.Document) error {
-	n, err := strconv.Atoi(d.Version)
-	if err != nil || n < 1 {
-		return errRefused
-	}
-	m.documents[documentKey{d.Scope, d.Name, n}] = *d
-	return nil
-}
-
-func (m *model) Document(scope ssmrun.Scope, name, version string) (*ssmrun.Document, error) {
-	for _, s := range []ssmrun.Scope{scope, {}} {
-		var versions []int
-		for k := range m.documents {
-			if k.scope == s && k.name == name {
-				versions = append(versions, k.version)
-			}
-		}
-		if len(versions) == 0 {
-			continue
-		}
-		var n int
-		switch version {
-		case "", "$DEFAULT":
-			n = slices.Min(versions)
-		case "$LATEST":
-			n = slices.Max(versions)
-		default:
-			n, _ = strconv.Atoi(version)
-		}
-		return find(m.documents, documentKey{s, name, n})
-	}
-	return nil, ssmrun.ErrNotFound
 }
 
 func (m *model) PutActivation(a *store.Activation) error {
