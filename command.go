@@ -222,19 +222,6 @@ func (i Instance) Kind() string {
 	return "instance"
 }
 
-// Document is one version of a document.
-type Document struct {
-	Name          string
-	Scope         Scope // zero Scope: owned by Amazon, there in every scope
-	Version       string
-	Content       string // as submitted
-	Format        string // JSON, YAML, TEXT
-	Type          string // Command, Automation, …
-	SchemaVersion string
-	CreatedAt     time.Time
-	Owner         string // account id, or Amazon
-}
-
 var instanceID = regexp.MustCompile(`^(i-([0-9a-f]{8}|[0-9a-f]{17})|mi-[0-9a-f]{17})$`)
 
 // ValidInstanceID tells whether id has the form of an EC2 instance's (i- and 8

@@ -106,8 +106,18 @@ func (a *API) instanceOperations() map[string]handler {
 
 func (a *API) documentOperations() map[string]handler {
 	return map[string]handler{
-		"DescribeDocument": a.describeDocument,
-		"GetDocument":      a.getDocument,
+		"CreateDocument":               a.createDocument,
+		"UpdateDocument":               a.updateDocument,
+		"UpdateDocumentDefaultVersion": a.updateDocumentDefaultVersion,
+		"UpdateDocumentMetadata":       a.updateDocumentMetadata,
+		"ListDocumentMetadataHistory":  a.listDocumentMetadataHistory,
+		"DescribeDocument":             a.describeDocument,
+		"GetDocument":                  a.getDocument,
+		"ListDocuments":                a.listDocuments,
+		"ListDocumentVersions":         a.listDocumentVersions,
+		"DeleteDocument":               a.deleteDocument,
+		"ModifyDocumentPermission":     a.modifyDocumentPermission,
+		"DescribeDocumentPermission":   a.describeDocumentPermission,
 	}
 }
 

@@ -53,7 +53,7 @@ func (a *API) sendCommand(ctx context.Context, c *Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := len(doc.record.Content)
+	size := len(doc.version.Content)
 	for k, values := range in.Parameters {
 		size += len(k)
 		for _, v := range values {
@@ -191,8 +191,8 @@ func (a *API) commandDocument(ctx context.Context, scope ssmrun.Scope, in *sendC
 	case err != nil:
 		return nil, err
 	}
-	if doc.record.Type != "Command" {
-		return nil, ssmrun.Errorf(ssmrun.CodeInvalidDocument, "Document %s is of type %s; SendCommand runs documents of type Command.", in.DocumentName, doc.record.Type)
+	if doc.Type != "Command" {
+		return nil, ssmrun.Errorf(ssmrun.CodeInvalidDocument, "Document %s is of type %s; SendCommand runs documents of type Command.", in.DocumentName, doc.Type)
 	}
 	if in.DocumentHash != "" && !slices.Contains(doc.hashes(), strings.ToLower(in.DocumentHash)) {
 		return nil, ssmrun.Errorf(ssmrun.CodeInvalidDocument, "DocumentHash is not that of document %s.", in.DocumentName)

@@ -189,7 +189,7 @@ func TestUnknownOperations(t *testing.T) {
 	t.Parallel()
 	s := testenv.Start(t, testenv.Options{})
 	ctx := testenv.Context(t)
-	_, err := s.SSM().ListDocuments(ctx, &ssm.ListDocumentsInput{})
+	_, err := s.SSM().ListAssociations(ctx, &ssm.ListAssociationsInput{})
 	if got, _ := code(t, err); got != "UnknownOperationException" {
 		t.Errorf("ssm: %v", err)
 	}

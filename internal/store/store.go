@@ -147,15 +147,6 @@ type Instances interface {
 	ListInstances(scope ssmrun.Scope, q InstanceQuery, p Page) (list []ssmrun.Instance, next string, err error)
 }
 
-// Documents are the documents that are not built in.
-type Documents interface {
-	// PutDocument adds or replaces a version of a document.
-	PutDocument(d *ssmrun.Document) error
-	// Document finds a version: a number, or $DEFAULT or $LATEST or "".
-	// ssmrun.ErrNotFound where there is no such document.
-	Document(scope ssmrun.Scope, name, version string) (*ssmrun.Document, error)
-}
-
 // Activation allows agents to register.
 type Activation struct {
 	ID           string // UUID

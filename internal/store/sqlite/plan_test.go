@@ -35,7 +35,9 @@ func TestQueryPlans(t *testing.T) {
 			tx.InsertCommand(c, "t", []ssmrun.Invocation{invocation, {CommandID: "c", InstanceID: "j", Scope: testScope, RequestedAt: now}}),
 			tx.InsertCommand(&other, "", []ssmrun.Invocation{otherInvocation}),
 			tx.UpdateCommand(c), tx.UpdateInvocation(&invocation), tx.Seen(testScope, "i", now, false), tx.DeleteActivation("a"), forget(tx, now),
-			tx.RemoveTags(testScope, "Document", "d", []string{"k"}), tx.DropTags(testScope, "Document", "d"))
+			tx.RemoveTags(testScope, "Document", "d", []string{"k"}), tx.DropTags(testScope, "Document", "d"), putDocument(tx, "d", 1),
+			tx.PutDocumentVersion(testScope, "d", &ssmrun.DocumentVersion{Number: 2}),
+			tx.RemoveDocumentShare(testScope, "d", "a"), tx.DeleteDocumentVersion(testScope, "d", 2), tx.DeleteDocument(testScope, "d"))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -51,9 +53,17 @@ func TestQueryPlans(t *testing.T) {
 		func(tx store.Tx) error { _, err := tx.Plugins(testScope, "c", "i"); return err },
 		func(tx store.Tx) error { _, err := tx.Instance(testScope, "i"); return err },
 		func(tx store.Tx) error { _, err := tx.FindInstance("i"); return err },
-		func(tx store.Tx) error { _, err := tx.Document(testScope, "d", ""); return err },
-		func(tx store.Tx) error { _, err := tx.Document(testScope, "d", "$LATEST"); return err },
-		func(tx store.Tx) error { _, err := tx.Document(testScope, "d", "1"); return err },
+		func(tx store.Tx) error { _, err := tx.Document(testScope, "d"); return err },
+		func(tx store.Tx) error { _, err := tx.CountDocuments(testScope); return err },
+		func(tx store.Tx) error { _, err := tx.ListDocuments(testScope); return err },
+		func(tx store.Tx) error { _, err := tx.DocumentVersion(testScope, "d", ""); return err },
+		func(tx store.Tx) error { _, err := tx.DocumentVersion(testScope, "d", "$LATEST"); return err },
+		func(tx store.Tx) error { _, err := tx.DocumentVersion(testScope, "d", "1"); return err },
+		func(tx store.Tx) error { _, err := tx.NamedDocumentVersion(testScope, "d", "n"); return err },
+		func(tx store.Tx) error { _, err := tx.DocumentVersions(testScope, "d"); return err },
+		func(tx store.Tx) error { _, err := tx.DocumentShares(testScope, "d"); return err },
+		func(tx store.Tx) error { _, err := tx.SharedDocuments(testScope.Region, "a"); return err },
+		func(tx store.Tx) error { _, err := tx.DocumentReviews(testScope, "d", 1); return err },
 		func(tx store.Tx) error { _, err := tx.Activation("a"); return err },
 		func(tx store.Tx) error { _, err := tx.Tags(testScope, "Document", "d"); return err },
 		func(tx store.Tx) error { _, err := tx.TaggedIDs(testScope, "Document", "k", nil); return err },

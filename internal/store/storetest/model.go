@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"ssmrun"
@@ -23,9 +22,9 @@ type model struct {
 	invocations map[invocationKey]ssmrun.Invocation
 	plugins     map[pluginKey]ssmrun.Plugin
 	instances   map[string]ssmrun.Instance
-	documents   map[documentKey]ssmrun.Document
 	activations map[string]store.Activation
 	tags        map[tagKey]string
+	documents   documentsModel
 }
 
 type (
@@ -45,11 +44,6 @@ type (
 		invocationKey
 		index int
 	}
-	documentKey struct {
-		scope   ssmrun.Scope
-		name    string
-		version int
-	}
 )
 
 // errRefused is every error of the model that is not ssmrun.ErrNotFound.
@@ -65,7 +59,7 @@ func newModel() *model {
 		invocations: map[invocationKey]ssmrun.Invocation{},
 		plugins:     map[pluginKey]ssmrun.Plugin{},
 		instances:   map[string]ssmrun.Instance{},
-		documents:   map[documentKey]ssmrun.Document{},
+		documents:   newDocumentsModel(),
 		activations: map[string]store.Activation{},
 		tags:        map[tagKey]string{},
 	}
@@ -76,7 +70,7 @@ func (m *model) clone() *model {
 	c := *m
 	c.commands, c.order, c.tokens = maps.Clone(m.commands), maps.Clone(m.order), maps.Clone(m.tokens)
 	c.invocations, c.plugins = maps.Clone(m.invocations), maps.Clone(m.plugins)
-	c.instances, c.documents = maps.Clone(m.instances), maps.Clone(m.documents)
+	c.instances, c.documents = maps.Clone(m.instances), m.documents.clone()
 	c.activations, c.tags = maps.Clone(m.activations), maps.Clone(m.tags)
 	return &c
 }
@@ -336,40 +330,6 @@ func (m *model) ListInstances(scope ssmrun.Scope, q store.InstanceQuery, _ store
 		return i.Scope == scope && in(q.IDs, i.ID) && in(q.PlatformTypes, i.PlatformType) && in(q.AgentVersions, i.AgentVersion) &&
 			in(q.ActivationIDs, i.ActivationID) && in(q.IamRoles, i.IamRole) && in(q.ResourceTypes, i.ResourceType())
 	}, func(a, b ssmrun.Instance) int { return cmp.Compare(a.ID, b.ID) }), "", nil
-}
-
-func (m *model) PutDocument(d *ssmrun.Document) error {
-	n, err := strconv.Atoi(d.Version)
-	if err != nil || n < 1 {
-		return errRefused
-	}
-	m.documents[documentKey{d.Scope, d.Name, n}] = *d
-	return nil
-}
-
-func (m *model) Document(scope ssmrun.Scope, name, version string) (*ssmrun.Document, error) {
-	for _, s := range []ssmrun.Scope{scope, {}} {
-		var versions []int
-		for k := range m.documents {
-			if k.scope == s && k.name == name {
-				versions = append(versions, k.version)
-			}
-		}
-		if len(versions) == 0 {
-			continue
-		}
-		var n int
-		switch version {
-		case "", "$DEFAULT":
-			n = slices.Min(versions)
-		case "$LATEST":
-			n = slices.Max(versions)
-		default:
-			n, _ = strconv.Atoi(version)
-		}
-		return find(m.documents, documentKey{s, name, n})
-	}
-	return nil, ssmrun.ErrNotFound
 }
 
 func (m *model) PutActivation(a *store.Activation) error {

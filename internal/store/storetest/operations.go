@@ -26,7 +26,7 @@ func wrote(name string, do func(tx store.Tx) error) op {
 func writing(rt *rapid.T) op {
 	scope := someScope.Draw(rt, "scope")
 	command, instance := someCommand.Draw(rt, "command"), someInstance.Draw(rt, "instance")
-	switch rapid.IntRange(0, 12).Draw(rt, "write") {
+	switch rapid.IntRange(0, 16).Draw(rt, "write") {
 	case 0, 1:
 		return drawInsert(rt, scope, command)
 	case 2:
@@ -42,7 +42,7 @@ func writing(rt *rapid.T) op {
 	case 4:
 		p := drawPlugin(rt, command, instance, someName.Draw(rt, "name"))
 		return wrote("PutPlugin", func(tx store.Tx) error { return tx.PutPlugin(scope, &p) })
-	case 12:
+	case 16:
 		before, rows := someTime.Draw(rt, "before"), rapid.SampledFrom([]int{1, 2, 100}).Draw(rt, "rows")
 		return wrote("Forget", func(tx store.Tx) error {
 			for {
@@ -64,9 +64,8 @@ func writing(rt *rapid.T) op {
 	case 6:
 		at, stopped := maybeTime.Draw(rt, "at"), rapid.Bool().Draw(rt, "stopped")
 		return wrote("Seen", func(tx store.Tx) error { return tx.Seen(scope, instance, at, stopped) })
-	case 7:
-		d := drawDocument(rt)
-		return wrote(fmt.Sprintf("PutDocument %s %q", d.Name, d.Version), func(tx store.Tx) error { return tx.PutDocument(&d) })
+	case 7, 12, 13, 14, 15:
+		return drawDocumentWrite(rt, scope)
 	case 8:
 		a := store.Activation{
 			ID: someName.Draw(rt, "id"), Scope: scope, CodeHash: rapid.SliceOf(rapid.Byte()).Draw(rt, "hash"),
@@ -127,20 +126,11 @@ func drawPlugin(rt *rapid.T, command, instance, name string) ssmrun.Plugin {
 	}
 }
 
-func drawDocument(rt *rapid.T) ssmrun.Document {
-	scope := rapid.SampledFrom(append([]ssmrun.Scope{{}}, scopes...)).Draw(rt, "document scope")
-	return ssmrun.Document{
-		Name: someDocument.Draw(rt, "name"), Scope: scope, Version: rapid.SampledFrom([]string{"1", "2", "3", "10", "x"}).Draw(rt, "version"),
-		Content: someText.Draw(rt, "content"), Format: someText.Draw(rt, "format"), Type: someText.Draw(rt, "type"),
-		SchemaVersion: someText.Draw(rt, "schema"), CreatedAt: maybeTime.Draw(rt, "created"), Owner: someText.Draw(rt, "owner"),
-	}
-}
-
 func reading(rt *rapid.T) op {
 	scope := someScope.Draw(rt, "scope")
 	command, instance := someCommand.Draw(rt, "command"), someInstance.Draw(rt, "instance")
 	limit := rapid.IntRange(1, 4).Draw(rt, "limit")
-	switch rapid.IntRange(0, 19).Draw(rt, "read") {
+	switch rapid.IntRange(0, 22).Draw(rt, "read") {
 	case 0:
 		return op{"Command and ReadInput " + command, func(tx store.Tx) (any, error) {
 			c, err := tx.Command(scope, command)
@@ -210,9 +200,7 @@ func reading(rt *rapid.T) op {
 			return fmt.Sprint(at.UTC(), ok), err
 		}}
 	default:
-		name := someDocument.Draw(rt, "name")
-		version := rapid.SampledFrom([]string{"", "$DEFAULT", "$LATEST", "1", "2", "10"}).Draw(rt, "version")
-		return op{"Document " + name + " " + version, func(tx store.Tx) (any, error) { return tx.Document(scope, name, version) }}
+		return drawDocumentRead(rt, scope)
 	}
 }
 

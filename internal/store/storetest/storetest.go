@@ -19,8 +19,9 @@
 //   - Times come back in UTC with at least microseconds.
 //   - An instance's or activation's id belongs to one scope; to put it into
 //     another is an error.
-//   - A document's default version is its lowest. A document of the scope hides
-//     one of the zero scope.
+//   - A version of a document that is not there, two versions of one name, a
+//     share or review of what is not there, and the deletion of the default
+//     version are errors.
 package storetest
 
 import (
@@ -63,7 +64,12 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Instances/Seen", testSeen},
 		{"Instances/List", testListInstances},
 		{"Documents", testDocuments},
-		{"Documents/EveryScope", testDocumentsOfEveryScope},
+		{"Documents/Versions", testDocumentVersions},
+		{"Documents/Lists", testDocumentLists},
+		{"Documents/Delete", testDeleteDocuments},
+		{"Documents/Contents", testDocumentContents},
+		{"Documents/Shares", testDocumentShares},
+		{"Documents/Reviews", testDocumentReviews},
 		{"Activations", testActivations},
 		{"Tags", testTags},
 		{"Pages/Stable", testPagesStable},

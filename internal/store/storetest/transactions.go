@@ -173,7 +173,7 @@ func testReadOnly(t *testing.T, b *bundle) {
 		"PutPlugin":        func(tx store.Tx) error { return tx.PutPlugin(home, &p) },
 		"PutInstance":      func(tx store.Tx) error { return tx.PutInstance(newInstance(2)) },
 		"Seen":             func(tx store.Tx) error { return tx.Seen(home, instanceID(1), at(99), true) },
-		"PutDocument":      func(tx store.Tx) error { return tx.PutDocument(newDocument(home, "D", "1", "x")) },
+		"PutDocument":      func(tx store.Tx) error { return tx.PutDocument(newDocument(home, "D")) },
 		"PutActivation":    func(tx store.Tx) error { return tx.PutActivation(newActivation("a2")) },
 		"DeleteActivation": func(tx store.Tx) error { return tx.DeleteActivation("a1") },
 	}
@@ -197,7 +197,7 @@ func testReadOnly(t *testing.T, b *bundle) {
 		if _, err := tx.Activation("a1"); err != nil {
 			t.Errorf("after DeleteActivation in a View: %v", err)
 		}
-		_, err := tx.Document(home, "D", "")
+		_, err := tx.Document(home, "D")
 		notFound(t, "after PutDocument in a View", err)
 		_, err = tx.FindInstance(instanceID(2))
 		notFound(t, "after PutInstance in a View", err)
