@@ -35,6 +35,7 @@ func TestQueryPlans(t *testing.T) {
 			tx.InsertCommand(c, "t", []ssmrun.Invocation{invocation, {CommandID: "c", InstanceID: "j", Scope: testScope, RequestedAt: now}}, nil),
 			tx.InsertCommand(&other, "", []ssmrun.Invocation{otherInvocation}, nil),
 			tx.UpdateCommand(c), tx.UpdateInvocation(&invocation), tx.Seen(testScope, "i", now, false), tx.DeleteActivation("a"),
+			tx.PutInstance(&ssmrun.Instance{ID: "k", Scope: testScope}), tx.DeleteInstance(testScope, "k"), tx.DropEC2Instance("i"),
 			tx.RemoveTags(testScope, "Document", "d", []string{"k"}), tx.DropTags(testScope, "Document", "d"))
 	}); err != nil {
 		t.Fatal(err)
@@ -54,6 +55,14 @@ func TestQueryPlans(t *testing.T) {
 		func(tx store.Tx) error { _, err := tx.Document(testScope, "d", "$LATEST"); return err },
 		func(tx store.Tx) error { _, err := tx.Document(testScope, "d", "1"); return err },
 		func(tx store.Tx) error { _, err := tx.Activation("a"); return err },
+		func(tx store.Tx) error { _, err := tx.ActivationsOf("i"); return err },
+		func(tx store.Tx) error { _, err := tx.AgentVersions(testScope, "n"); return err },
+		func(tx store.Tx) error { _, err := tx.FindEC2Instance("i"); return err },
+		func(tx store.Tx) error { _, err := tx.EC2Instances(testScope, nil); return err },
+		func(tx store.Tx) error { _, err := tx.EC2Instances(testScope, []string{"i"}); return err },
+		func(tx store.Tx) error { _, err := tx.EC2State(testScope, "i"); return err },
+		func(tx store.Tx) error { _, _, err := tx.ListEC2IDs(testScope, now, store.Page{Limit: 1}); return err },
+		func(tx store.Tx) error { return listActivations(tx) },
 		func(tx store.Tx) error { _, err := tx.Tags(testScope, "Document", "d"); return err },
 		func(tx store.Tx) error { _, err := tx.TaggedIDs(testScope, "Document", "k", nil); return err },
 		func(tx store.Tx) error { _, err := tx.TaggedIDs(testScope, "Document", "k", []string{"v"}); return err },
@@ -115,13 +124,25 @@ func listAll(tx store.Tx, now time.Time) error {
 			}
 		}
 	}
-	for _, q := range []store.InstanceQuery{{}, {IDs: []string{"i"}}, {PlatformTypes: []string{"Linux"}}} {
+	for _, q := range []store.InstanceQuery{{}, {IDs: []string{"i"}}, {AnyState: true}, {PlatformTypes: []string{"Linux"}}} {
 		_, next, err := tx.ListInstances(testScope, q, store.Page{Limit: 1})
 		if err == nil && next != "" {
 			_, _, err = tx.ListInstances(testScope, q, store.Page{Limit: 1, Token: next})
 		}
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// listActivations asks for lists from their beginning and from a token on.
+func listActivations(tx store.Tx) error {
+	for _, q := range []store.ActivationQuery{{}, {IDs: []string{"a"}}, {DefaultNames: []string{"n"}}, {IamRoles: []string{"r"}}} {
+		for _, token := range []string{"", position{List: activationList, ID: "a"}.token()} {
+			if _, _, err := tx.ListActivations(testScope, q, store.Page{Limit: 1, Token: token}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

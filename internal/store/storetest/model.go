@@ -24,6 +24,7 @@ type model struct {
 	documents   map[documentKey]ssmrun.Document
 	activations map[string]store.Activation
 	tags        map[tagKey]string
+	ec2         map[string]store.EC2Instance
 }
 
 type (
@@ -65,6 +66,7 @@ func newModel() *model {
 		map[documentKey]ssmrun.Document{},
 		map[string]store.Activation{},
 		map[tagKey]string{},
+		map[string]store.EC2Instance{},
 	}
 }
 
@@ -73,6 +75,7 @@ func (m *model) clone() *model {
 	return &model{
 		maps.Clone(m.commands), maps.Clone(m.tokens), maps.Clone(m.invocations), maps.Clone(m.plugins),
 		maps.Clone(m.instances), maps.Clone(m.documents), maps.Clone(m.activations), maps.Clone(m.tags),
+		maps.Clone(m.ec2),
 	}
 }
 
@@ -296,7 +299,8 @@ func (m *model) Seen(scope ssmrun.Scope, id string, at time.Time, stopped bool) 
 func (m *model) ListInstances(scope ssmrun.Scope, q store.InstanceQuery, _ store.Page) ([]ssmrun.Instance, string, error) {
 	in := func(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
 	return sorted(m.instances, func(i ssmrun.Instance) bool {
-		return i.Scope == scope && in(q.IDs, i.ID) && in(q.PlatformTypes, i.PlatformType) && in(q.AgentVersions, i.AgentVersion) &&
+		e, told := m.ec2[i.ID]
+		return i.Scope == scope && (q.AnyState || !told || e.State == store.EC2Running) && in(q.IDs, i.ID) && in(q.PlatformTypes, i.PlatformType) && in(q.AgentVersions, i.AgentVersion) &&
 			in(q.ActivationIDs, i.ActivationID) && in(q.IamRoles, i.IamRole) && in(q.ResourceTypes, i.ResourceType())
 	}, func(a, b ssmrun.Instance) int { return cmp.Compare(a.ID, b.ID) }), "", nil
 }
