@@ -131,21 +131,27 @@ func resolve(tx store.Tx, cmd *ssmrun.Command) ([]ssmrun.Instance, error) {
 
 func named(tx store.Tx, scope ssmrun.Scope, ids []string) ([]ssmrun.Instance, error) {
 	var list []ssmrun.Instance
-	var unknown []string
+	valid := true
 	for _, id := range ids {
 		i, err := tx.Instance(scope, id)
 		switch {
 		case errors.Is(err, ssmrun.ErrNotFound):
-			unknown = append(unknown, id)
+			valid = false
+			continue
 		case err != nil:
 			return nil, fmt.Errorf("read instance %s: %w", id, err)
-		default:
-			list = append(list, *i)
 		}
+		// A machine that does not run is not managed, whatever its agent was.
+		state, err := tx.EC2State(scope, id)
+		if err != nil {
+			return nil, err
+		}
+		valid = valid && state == store.EC2Running
+		list = append(list, *i)
 	}
-	if len(unknown) > 0 {
-		return nil, ssmrun.Errorf(ssmrun.CodeInvalidInstanceID, "Instances [[%s]] not in a valid state for account %s",
-			strings.Join(unknown, ", "), scope.Account)
+	if !valid {
+		// AWS names neither the instances nor the account here.
+		return nil, ssmrun.Errorf(ssmrun.CodeInvalidInstanceID, "Instances not in a valid state for account")
 	}
 	slices.SortFunc(list, func(a, b ssmrun.Instance) int { return strings.Compare(a.ID, b.ID) })
 	return list, nil

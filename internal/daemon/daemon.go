@@ -155,10 +155,11 @@ func (d *Daemon) openObjects(ctx context.Context) (err error) {
 	d.objects, err = objects.Start(ctx, objects.Config{
 		Dir: filepath.Join(d.cfg.Data, "objects"), Regions: d.cfg.Regions, AccountID: d.cfg.Account, Logger: d.cfg.Logger,
 		Keys: func(id string) (string, bool) { return root.Secret, id == root.AccessKeyID },
-		TemporarySecret: func(_ context.Context, id, token string) (string, error) {
-			secret, _, err := d.identity.Lookup(id, token)
+		TemporarySecret: func(ctx context.Context, id, token string) (string, error) {
+			secret, _, err := d.identity.Lookup(ctx, id, token)
 			return secret, err
 		},
+		FullAccess: d.identity.CallerToken,
 	})
 	if err != nil {
 		return fmt.Errorf("start the S3 endpoint: %w", err)

@@ -163,6 +163,11 @@ type Activation struct {
 	Tags         map[string]string // of the instances that register
 }
 
+// Usable tells whether an agent can still register with it.
+func (a *Activation) Usable(now time.Time) bool {
+	return a.Count < a.Limit && now.Before(a.ExpiresAt)
+}
+
 // ActivationQuery selects activations; zero members select all.
 type ActivationQuery struct {
 	IDs          []string
