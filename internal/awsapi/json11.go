@@ -101,6 +101,7 @@ var errorRows = map[ssmrun.Code]errorRow{
 	ssmrun.CodeInvalidParameters:      {upper: true},
 	ssmrun.CodeInvalidInstanceID:      {upper: true},
 	ssmrun.CodeAccessDenied:           {upper: true},
+	"DryRunOperation":                 {status: 412},
 	CodeEntityTooLarge:                {status: 413},
 }
 

@@ -102,6 +102,10 @@ func (g *Gateway) ServeChannel(w http.ResponseWriter, r *http.Request, instanceI
 		g.refuse(w, http.StatusForbidden, "AccessDeniedException")
 		return
 	}
+	if !p.Agent() && inst.Scope.Account != p.Account {
+		g.refuse(w, http.StatusForbidden, "AccessDeniedException")
+		return
+	}
 	// The request is signed: nothing is left for an Origin to protect.
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
