@@ -179,6 +179,7 @@ type Instance struct {
 	PlatformVersion string
 	ActivationID    string
 	IamRole         string
+	DefaultName     string // DefaultInstanceName of its activation
 	PublicKey       string // base64 DER SPKI that it registered
 	Fingerprint     string
 	RegisteredAt    time.Time

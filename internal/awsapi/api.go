@@ -35,6 +35,12 @@ const (
 type Config struct {
 	Control *control.Controller
 	Store   store.Store
+	// Identity makes activations and assumes roles.
+	Identity *identity.Service
+	// Drop closes the channel of an instance that was deregistered.
+	Drop func(instanceID string)
+	// AgentVersion is the version of the agent that is shipped with the service.
+	AgentVersion string
 	// S3URL gives the base of the addresses of output objects, without a slash
 	// at its end: "http://127.0.0.1:8440".
 	S3URL func(region string) string
@@ -75,6 +81,11 @@ type Subject struct {
 	Document  string   `json:"document,omitempty"`
 	Instances []string `json:"instances,omitempty"`
 	Bucket    string   `json:"bucket,omitempty"`
+	// Activation is an activation's id, Role a role's name or ARN, Resource the
+	// type and id of what tags belong to.
+	Activation string `json:"activation_id,omitempty"`
+	Role       string `json:"role,omitempty"`
+	Resource   string `json:"resource,omitempty"`
 }
 
 // operation is one row of the service: the shape its input must have, and what
@@ -100,7 +111,17 @@ func (a *API) commandOperations() map[string]handler {
 
 func (a *API) instanceOperations() map[string]handler {
 	return map[string]handler{
+		"AddTagsToResource":           a.addTagsToResource,
+		"CreateActivation":            a.createActivation,
+		"DeleteActivation":            a.deleteActivation,
+		"DeregisterManagedInstance":   a.deregisterManagedInstance,
+		"DescribeActivations":         a.describeActivations,
 		"DescribeInstanceInformation": a.describeInstanceInformation,
+		"DescribeInstanceProperties":  a.describeInstanceProperties,
+		"GetConnectionStatus":         a.getConnectionStatus,
+		"ListTagsForResource":         a.listTagsForResource,
+		"RemoveTagsFromResource":      a.removeTagsFromResource,
+		"UpdateManagedInstanceRole":   a.updateManagedInstanceRole,
 	}
 }
 

@@ -1,9 +1,6 @@
 package awsapi
 
 import (
-	"maps"
-	"slices"
-
 	"ssmrun"
 	"ssmrun/internal/document"
 	"ssmrun/internal/store"
@@ -17,12 +14,16 @@ const (
 )
 
 // documentStatus is what a read says of a version. It is Active as soon as the
-// call that made it is answered.
-func (a *API) documentStatus(*ssmrun.Document, *ssmrun.DocumentVersion) string { return documentActive }
-
-type tagJSON struct {
-	Key   string
-	Value string
+// call that made it is answered. Under --emulate aws-races it takes a moment, as AWS does.
+func (a *API) documentStatus(_ *ssmrun.Document, v *ssmrun.DocumentVersion) string {
+	switch {
+	case !a.races.changing(v.CreatedAt):
+		return documentActive
+	case v.Number == 1:
+		return documentCreating
+	default:
+		return documentUpdating
+	}
 }
 
 type documentDescription struct {
@@ -122,13 +123,9 @@ func (l *loaded) describeReviews(tx store.Tx, out *documentDescription) error {
 
 // documentTags gives the tags by key; a document's are for its account only.
 func documentTags(tx store.Tx, o *opened) ([]tagJSON, error) {
-	out := []tagJSON{}
 	if o.builtIn != nil || o.shares != nil {
-		return out, nil
+		return []tagJSON{}, nil
 	}
 	tags, err := tx.Tags(o.Scope, tagDocument, o.Name)
-	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		out = append(out, tagJSON{key, tags[key]})
-	}
-	return out, err
+	return tagsOut(tags), err
 }

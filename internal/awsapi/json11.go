@@ -111,6 +111,7 @@ var errorRows = map[ssmrun.Code]errorRow{
 	CodeDuplicateDocumentContent:      {upper: true},
 	CodeDuplicateDocumentVersionName:  {upper: true},
 	CodeInvalidDocumentOperation:      {upper: true},
+	"DryRunOperation":                 {status: 412},
 	CodeEntityTooLarge:                {status: 413},
 }
 

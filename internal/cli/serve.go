@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ssmrun/internal/agent"
 	"ssmrun/internal/daemon"
 	"ssmrun/internal/identity"
 )
@@ -46,7 +47,7 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 				return err
 			}
 			cfg.Key = key
-			cfg.Version = Version
+			cfg.Version, cfg.AgentVersion = Version, agent.BuildVersion()
 			cfg.Stdout = stdio.Out
 			cfg.Logger = slog.New(slog.NewTextHandler(stdio.Err, &slog.HandlerOptions{Level: level}))
 			if cfg.LocalAgents > 0 {
@@ -65,9 +66,11 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 	f.StringVar(&cfg.Data, "data", "", "folder for everything that lasts; made where it is missing (required)")
 	f.StringVar(&cfg.Listen, "listen", daemon.DefaultListen, "loopback address to listen on; port 0 picks one")
 	f.StringArrayVar(&cfg.Regions, "region", []string{daemon.DefaultRegion}, "region to serve; may be repeated")
-	f.StringVar(&cfg.Account, "account-id", daemon.DefaultAccount, "account of everything here, 12 digits")
+	f.StringVar(&cfg.Account, "account-id", daemon.DefaultAccount, "account of the access key and the local agents, 12 digits")
+	f.StringArrayVar(&cfg.OtherAccounts, "other-account", nil, "further account to serve, whose roles the access key may assume; may be repeated")
 	f.StringVar(&keyFile, "access-key-file", "", "file with access_key_id and secret_access_key as JSON, instead of a key that is made")
 	f.StringVar(&cfg.Documents, "documents", "", "folder with documents, NAME.json or NAME.yaml")
+	f.StringVar(&cfg.EC2Instances, "ec2-instances", "", "file that tells of EC2 instances: state, profile, tags (JSON)")
 	f.IntVar(&cfg.LocalAgents, "local-agents", 0, "how many agents to run on this machine")
 	f.StringVar(&cfg.LocalAgentPath, "local-agent-path", "", "PATH of the local agents' scripts")
 	f.BoolVar(&cfg.AllowRootAgents, "allow-root-agents", false, "let local agents run scripts as root where the service runs as root")

@@ -39,21 +39,27 @@ func (ch *changes) resolve(cmd *ssmrun.Command) ([]target, error) {
 
 func (ch *changes) named(scope ssmrun.Scope, ids []string) ([]target, error) {
 	var list []target
-	var unknown []string
+	valid := true
 	for _, id := range ids {
 		i, err := ch.tx.Instance(scope, id)
 		switch {
 		case errors.Is(err, ssmrun.ErrNotFound):
-			unknown = append(unknown, id)
+			valid = false
+			continue
 		case err != nil:
 			return nil, fmt.Errorf("read instance %s: %w", id, err)
-		default:
-			list = append(list, target{Instance: i})
 		}
+		// A machine that does not run is not managed, whatever its agent was.
+		state, err := ch.tx.EC2State(scope, id)
+		if err != nil {
+			return nil, err
+		}
+		valid = valid && state == store.EC2Running
+		list = append(list, target{Instance: i})
 	}
-	if len(unknown) > 0 {
-		return nil, ssmrun.Errorf(ssmrun.CodeInvalidInstanceID, "Instances [[%s]] not in a valid state for account %s",
-			strings.Join(unknown, ", "), scope.Account)
+	if !valid {
+		// AWS names neither the instances nor the account here.
+		return nil, ssmrun.Errorf(ssmrun.CodeInvalidInstanceID, "Instances not in a valid state for account")
 	}
 	return sorted(list), nil
 }

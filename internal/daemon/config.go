@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"ssmrun"
@@ -33,8 +34,13 @@ type Config struct {
 	// Regions are those that are served, the first by default. A request belongs
 	// to the region of its signature's scope.
 	Regions []string
-	// Account is the 12-digit account of everything here.
+	// Account is the 12-digit account of the service's own key, and of the local
+	// agents.
 	Account string
+	// OtherAccounts are accounts whose roles the service's key may assume.
+	OtherAccounts []string
+	// EC2Instances is a file that tells of EC2 instances; "" for none.
+	EC2Instances string
 	// Key, where set, is the access key instead of the one that is made and kept.
 	Key identity.Key
 	// Documents is a folder of documents; "" for none.
@@ -71,6 +77,8 @@ type Config struct {
 	// Emulate names behaviours of AWS to show, for tests of clients: EmulateRaces.
 	Emulate []string
 	Version string
+	// AgentVersion is that of the agent which is shipped with the service.
+	AgentVersion string
 	// Stdout gets the ready lines; nil discards.
 	Stdout io.Writer
 	Logger *slog.Logger
@@ -107,7 +115,7 @@ func (c *Config) complete() error {
 	if c.Stdout == nil {
 		c.Stdout = io.Discard
 	}
-	for _, p := range []*string{&c.Data, &c.Documents, &c.ReadyFile} {
+	for _, p := range []*string{&c.Data, &c.Documents, &c.EC2Instances, &c.ReadyFile} {
 		if *p == "" {
 			continue
 		}
@@ -135,6 +143,14 @@ func (c *Config) check() error {
 	}
 	if !accountForm.MatchString(c.Account) {
 		errs = append(errs, fmt.Errorf("--account-id %q must have 12 digits", c.Account))
+	}
+	for i, other := range c.OtherAccounts {
+		switch {
+		case !accountForm.MatchString(other):
+			errs = append(errs, fmt.Errorf("--other-account %q must have 12 digits", other))
+		case other == c.Account || slices.Contains(c.OtherAccounts[:i], other):
+			errs = append(errs, fmt.Errorf("--other-account %s is served already", other))
+		}
 	}
 	if (c.Key.AccessKeyID == "") != (c.Key.Secret == "") {
 		errs = append(errs, errors.New("an access key needs both its id and its secret"))

@@ -115,6 +115,15 @@ func (g *Gateway) announce() {
 	g.changed = make(chan struct{})
 }
 
+// Drop closes an instance's channel: it is not registered any more.
+func (g *Gateway) Drop(instanceID string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if ch := g.channels[instanceID]; ch != nil {
+		ch.cancel(errDropped)
+	}
+}
+
 // Close closes all channels and waits until they are done. New ones are
 // refused. The agents come back when the service does.
 func (g *Gateway) Close(ctx context.Context) error {

@@ -39,6 +39,7 @@ type Tx interface {
 	Documents
 	Activations
 	Tags
+	EC2
 }
 
 // Page asks for a part of a list: at most Limit rows after the place that
@@ -130,6 +131,9 @@ type InstanceQuery struct {
 	ActivationIDs []string
 	IamRoles      []string
 	ResourceTypes []string // EC2Instance, ManagedInstance
+	// AnyState selects also those whose machine does not run, which nobody can
+	// manage: see EC2.EC2State.
+	AnyState bool
 }
 
 // Instances are the managed instances.
@@ -145,6 +149,11 @@ type Instances interface {
 	Seen(scope ssmrun.Scope, id string, at time.Time, stopped bool) error
 	// ListInstances lists by id.
 	ListInstances(scope ssmrun.Scope, q InstanceQuery, p Page) (list []ssmrun.Instance, next string, err error)
+	// DeleteInstance removes one. ssmrun.ErrNotFound where the scope has none.
+	DeleteInstance(scope ssmrun.Scope, id string) error
+	// AgentVersions gives the versions of the agents of this name, each once, in
+	// no order.
+	AgentVersions(scope ssmrun.Scope, agentName string) ([]string, error)
 }
 
 // Activation allows agents to register.
@@ -154,13 +163,26 @@ type Activation struct {
 	CodeHash     []byte // SHA-256 of the code; the code itself is not kept
 	IamRole      string
 	Description  string
-	DefaultName  string
+	DefaultName  string // of the instances that register
 	InstanceID   string // the id that a registration gets; "" for a new mi- id
 	Limit        int    // how many registrations
 	Count        int    // how many there were
 	CreatedAt    time.Time
 	ExpiresAt    time.Time
-	ForgetsAfter bool // delete it once it is used up
+	ForgetsAfter bool              // delete it once it is used up
+	Tags         map[string]string // of the instances that register
+}
+
+// Usable tells whether an agent can still register with it.
+func (a *Activation) Usable(now time.Time) bool {
+	return a.Count < a.Limit && now.Before(a.ExpiresAt)
+}
+
+// ActivationQuery selects activations; zero members select all.
+type ActivationQuery struct {
+	IDs          []string
+	DefaultNames []string
+	IamRoles     []string
 }
 
 // Activations are the activations.
@@ -172,4 +194,9 @@ type Activations interface {
 	Activation(id string) (*Activation, error)
 	// DeleteActivation removes one; nothing happens where there is none.
 	DeleteActivation(id string) error
+	// ListActivations lists by id.
+	ListActivations(scope ssmrun.Scope, q ActivationQuery, p Page) (list []Activation, next string, err error)
+	// ActivationsOf gives those of all scopes that name an instance's id, by
+	// their own; none for "".
+	ActivationsOf(instanceID string) ([]Activation, error)
 }

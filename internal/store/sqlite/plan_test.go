@@ -37,7 +37,8 @@ func TestQueryPlans(t *testing.T) {
 			tx.UpdateCommand(c), tx.UpdateInvocation(&invocation), tx.Seen(testScope, "i", now, false), tx.DeleteActivation("a"), forget(tx, now),
 			tx.RemoveTags(testScope, "Document", "d", []string{"k"}), tx.DropTags(testScope, "Document", "d"), putDocument(tx, "d", 1),
 			tx.PutDocumentVersion(testScope, "d", &ssmrun.DocumentVersion{Number: 2}),
-			tx.RemoveDocumentShare(testScope, "d", "a"), tx.DeleteDocumentVersion(testScope, "d", 2), tx.DeleteDocument(testScope, "d"))
+			tx.RemoveDocumentShare(testScope, "d", "a"), tx.DeleteDocumentVersion(testScope, "d", 2), tx.DeleteDocument(testScope, "d"),
+			tx.PutInstance(&ssmrun.Instance{ID: "k", Scope: testScope}), tx.DeleteInstance(testScope, "k"), tx.DropEC2Instance("i"))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +66,14 @@ func TestQueryPlans(t *testing.T) {
 		func(tx store.Tx) error { _, err := tx.SharedDocuments(testScope.Region, "a"); return err },
 		func(tx store.Tx) error { _, err := tx.DocumentReviews(testScope, "d", 1); return err },
 		func(tx store.Tx) error { _, err := tx.Activation("a"); return err },
+		func(tx store.Tx) error { _, err := tx.ActivationsOf("i"); return err },
+		func(tx store.Tx) error { _, err := tx.AgentVersions(testScope, "n"); return err },
+		func(tx store.Tx) error { _, err := tx.FindEC2Instance("i"); return err },
+		func(tx store.Tx) error { _, err := tx.EC2Instances(testScope, nil); return err },
+		func(tx store.Tx) error { _, err := tx.EC2Instances(testScope, []string{"i"}); return err },
+		func(tx store.Tx) error { _, err := tx.EC2State(testScope, "i"); return err },
+		func(tx store.Tx) error { _, _, err := tx.ListEC2IDs(testScope, now, store.Page{Limit: 1}); return err },
+		func(tx store.Tx) error { return listActivations(tx) },
 		func(tx store.Tx) error { _, err := tx.Tags(testScope, "Document", "d"); return err },
 		func(tx store.Tx) error { _, err := tx.TaggedIDs(testScope, "Document", "k", nil); return err },
 		func(tx store.Tx) error { _, err := tx.TaggedIDs(testScope, "Document", "k", []string{"v"}); return err },
@@ -140,13 +149,25 @@ func listAll(tx store.Tx, now time.Time) error {
 			}
 		}
 	}
-	for _, q := range []store.InstanceQuery{{}, {IDs: []string{"i"}}, {PlatformTypes: []string{"Linux"}}} {
+	for _, q := range []store.InstanceQuery{{}, {IDs: []string{"i"}}, {AnyState: true}, {PlatformTypes: []string{"Linux"}}} {
 		_, next, err := tx.ListInstances(testScope, q, store.Page{Limit: 1})
 		if err == nil && next != "" {
 			_, _, err = tx.ListInstances(testScope, q, store.Page{Limit: 1, Token: next})
 		}
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// listActivations asks for lists from their beginning and from a token on.
+func listActivations(tx store.Tx) error {
+	for _, q := range []store.ActivationQuery{{}, {IDs: []string{"a"}}, {DefaultNames: []string{"n"}}, {IamRoles: []string{"r"}}} {
+		for _, token := range []string{"", position{List: activationList, ID: "a"}.token()} {
+			if _, _, err := tx.ListActivations(testScope, q, store.Page{Limit: 1, Token: token}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -17,6 +17,8 @@ const (
 	commandList    = "commands"
 	invocationList = "invocations"
 	instanceList   = "instances"
+	activationList = "activations"
+	ec2List        = "ec2"
 )
 
 // position is the last row of a page: the next one begins after it, whatever

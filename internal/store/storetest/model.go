@@ -25,6 +25,7 @@ type model struct {
 	activations map[string]store.Activation
 	tags        map[tagKey]string
 	documents   documentsModel
+	ec2         map[string]store.EC2Instance
 }
 
 type (
@@ -62,6 +63,7 @@ func newModel() *model {
 		documents:   newDocumentsModel(),
 		activations: map[string]store.Activation{},
 		tags:        map[tagKey]string{},
+		ec2:         map[string]store.EC2Instance{},
 	}
 }
 
@@ -72,6 +74,7 @@ func (m *model) clone() *model {
 	c.invocations, c.plugins = maps.Clone(m.invocations), maps.Clone(m.plugins)
 	c.instances, c.documents = maps.Clone(m.instances), m.documents.clone()
 	c.activations, c.tags = maps.Clone(m.activations), maps.Clone(m.tags)
+	c.ec2 = maps.Clone(m.ec2)
 	return &c
 }
 
@@ -327,7 +330,8 @@ func (m *model) Seen(scope ssmrun.Scope, id string, at time.Time, stopped bool) 
 func (m *model) ListInstances(scope ssmrun.Scope, q store.InstanceQuery, _ store.Page) ([]ssmrun.Instance, string, error) {
 	in := func(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
 	return sorted(m.instances, func(i ssmrun.Instance) bool {
-		return i.Scope == scope && in(q.IDs, i.ID) && in(q.PlatformTypes, i.PlatformType) && in(q.AgentVersions, i.AgentVersion) &&
+		e, told := m.ec2[i.ID]
+		return i.Scope == scope && (q.AnyState || !told || e.State == store.EC2Running) && in(q.IDs, i.ID) && in(q.PlatformTypes, i.PlatformType) && in(q.AgentVersions, i.AgentVersion) &&
 			in(q.ActivationIDs, i.ActivationID) && in(q.IamRoles, i.IamRole) && in(q.ResourceTypes, i.ResourceType())
 	}, func(a, b ssmrun.Instance) int { return cmp.Compare(a.ID, b.ID) }), "", nil
 }

@@ -26,7 +26,7 @@ func wrote(name string, do func(tx store.Tx) error) op {
 func writing(rt *rapid.T) op {
 	scope := someScope.Draw(rt, "scope")
 	command, instance := someCommand.Draw(rt, "command"), someInstance.Draw(rt, "instance")
-	switch rapid.IntRange(0, 16).Draw(rt, "write") {
+	switch rapid.IntRange(0, 19).Draw(rt, "write") {
 	case 0, 1:
 		return drawInsert(rt, scope, command)
 	case 2:
@@ -55,10 +55,11 @@ func writing(rt *rapid.T) op {
 	case 5:
 		i := ssmrun.Instance{
 			ID: instance, Scope: scope, Name: someText.Draw(rt, "name"), IPAddress: someText.Draw(rt, "address"),
-			AgentName: someText.Draw(rt, "agent"), AgentVersion: someName.Draw(rt, "version"), PlatformType: someName.Draw(rt, "platform"),
+			AgentName: someName.Draw(rt, "agent"), AgentVersion: someName.Draw(rt, "version"), PlatformType: someName.Draw(rt, "platform"),
 			PlatformName: someText.Draw(rt, "os"), PlatformVersion: someText.Draw(rt, "os version"), ActivationID: someName.Draw(rt, "activation"),
 			IamRole: someName.Draw(rt, "role"), PublicKey: someText.Draw(rt, "key"), Fingerprint: someText.Draw(rt, "print"),
 			RegisteredAt: maybeTime.Draw(rt, "registered"), LastPing: maybeTime.Draw(rt, "ping"), Stopped: rapid.Bool().Draw(rt, "stopped"),
+			DefaultName: someText.Draw(rt, "default name"),
 		}
 		return wrote("PutInstance "+instance, func(tx store.Tx) error { return tx.PutInstance(&i) })
 	case 6:
@@ -69,13 +70,16 @@ func writing(rt *rapid.T) op {
 	case 8:
 		a := store.Activation{
 			ID: someName.Draw(rt, "id"), Scope: scope, CodeHash: rapid.SliceOf(rapid.Byte()).Draw(rt, "hash"),
-			IamRole: someText.Draw(rt, "role"), Description: someText.Draw(rt, "description"), DefaultName: someText.Draw(rt, "name"),
-			InstanceID: someText.Draw(rt, "instance"), Limit: rapid.Int().Draw(rt, "limit"), Count: rapid.Int().Draw(rt, "count"),
+			IamRole: someName.Draw(rt, "role"), Description: someText.Draw(rt, "description"), DefaultName: someText.Draw(rt, "name"),
+			InstanceID: rapid.OneOf(someText, someInstance).Draw(rt, "instance"), Limit: rapid.Int().Draw(rt, "limit"), Count: rapid.Int().Draw(rt, "count"),
 			CreatedAt: maybeTime.Draw(rt, "created"), ExpiresAt: maybeTime.Draw(rt, "expires"), ForgetsAfter: rapid.Bool().Draw(rt, "forgets"),
+			Tags: rapid.MapOfN(someText, someText, 0, 2).Draw(rt, "tags"),
 		}
 		return wrote("PutActivation "+a.ID, func(tx store.Tx) error { return tx.PutActivation(&a) })
 	case 9, 10:
 		return drawTags(rt, scope)
+	case 17, 18, 19:
+		return drawEC2(rt, scope)
 	default:
 		id := someName.Draw(rt, "id")
 		return wrote("DeleteActivation "+id, func(tx store.Tx) error { return tx.DeleteActivation(id) })
@@ -182,6 +186,7 @@ func reading(rt *rapid.T) op {
 		if rapid.Bool().Draw(rt, "by type") {
 			q.ResourceTypes = []string{"ManagedInstance"}
 		}
+		q.AnyState = rapid.Bool().Draw(rt, "any state")
 		return op{fmt.Sprintf("ListInstances %+v", q), func(tx store.Tx) (any, error) {
 			return walkInstances(tx, scope, q, pages(tx, limit))
 		}}

@@ -63,6 +63,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Instances", testInstances},
 		{"Instances/Seen", testSeen},
 		{"Instances/List", testListInstances},
+		{"Instances/Delete", testDeleteInstance},
+		{"Instances/Versions", testAgentVersions},
 		{"Documents", testDocuments},
 		{"Documents/Versions", testDocumentVersions},
 		{"Documents/Lists", testDocumentLists},
@@ -71,6 +73,10 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Documents/Shares", testDocumentShares},
 		{"Documents/Reviews", testDocumentReviews},
 		{"Activations", testActivations},
+		{"Activations/List", testListActivations},
+		{"EC2", testEC2Instances},
+		{"EC2/Stopped", testStoppedMachines},
+		{"EC2/List", testListEC2IDs},
 		{"Tags", testTags},
 		{"Pages/Stable", testPagesStable},
 		{"Pages/Tokens", testPageTokens},
@@ -204,7 +210,7 @@ func newInstance(n int) *ssmrun.Instance {
 	return &ssmrun.Instance{
 		ID: instanceID(n), Scope: home, Name: fmt.Sprint("host-", n), IPAddress: "10.0.0.1", AgentName: "ssmrun-agent",
 		AgentVersion: "3.3.0.0", PlatformType: "Linux", PlatformName: "Debian GNU/Linux", PlatformVersion: "12",
-		ActivationID: "act", IamRole: "role", PublicKey: "key", Fingerprint: "print",
+		ActivationID: "act", IamRole: "role", DefaultName: "web server", PublicKey: "key", Fingerprint: "print",
 		RegisteredAt: at(n), LastPing: at(n + 1),
 	}
 }
