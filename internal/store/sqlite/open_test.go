@@ -224,7 +224,9 @@ func TestDamaged(t *testing.T) {
 	damage(100) // the schema
 	refused(t, path, "damaged", "backup")
 
-	damage(len(whole) * 9 / 10) // some of the rows
+	// Some of the rows, in whole pages: SQLite has no checksums, and what is left
+	// of half a page may read as a page in which a row is missing.
+	damage(len(whole) * 9 / 10 / 4096 * 4096)
 	db = open(t, path)
 	hurt := 0
 	for n := range commands {

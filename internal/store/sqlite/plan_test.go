@@ -34,7 +34,8 @@ func TestQueryPlans(t *testing.T) {
 		return errors.Join(
 			tx.InsertCommand(c, "t", []ssmrun.Invocation{invocation, {CommandID: "c", InstanceID: "j", Scope: testScope, RequestedAt: now}}, nil),
 			tx.InsertCommand(&other, "", []ssmrun.Invocation{otherInvocation}, nil),
-			tx.UpdateCommand(c), tx.UpdateInvocation(&invocation), tx.Seen(testScope, "i", now, false), tx.DeleteActivation("a"))
+			tx.UpdateCommand(c), tx.UpdateInvocation(&invocation), tx.Seen(testScope, "i", now, false), tx.DeleteActivation("a"),
+			tx.RemoveTags(testScope, "Document", "d", []string{"k"}), tx.DropTags(testScope, "Document", "d"))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -53,6 +54,9 @@ func TestQueryPlans(t *testing.T) {
 		func(tx store.Tx) error { _, err := tx.Document(testScope, "d", "$LATEST"); return err },
 		func(tx store.Tx) error { _, err := tx.Document(testScope, "d", "1"); return err },
 		func(tx store.Tx) error { _, err := tx.Activation("a"); return err },
+		func(tx store.Tx) error { _, err := tx.Tags(testScope, "Document", "d"); return err },
+		func(tx store.Tx) error { _, err := tx.TaggedIDs(testScope, "Document", "k", nil); return err },
+		func(tx store.Tx) error { _, err := tx.TaggedIDs(testScope, "Document", "k", []string{"v"}); return err },
 		func(tx store.Tx) error { return listAll(tx, now) },
 	} {
 		if err := db.View(ctx, fn); err != nil && !errors.Is(err, ssmrun.ErrNotFound) {

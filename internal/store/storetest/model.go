@@ -23,6 +23,7 @@ type model struct {
 	instances   map[string]ssmrun.Instance
 	documents   map[documentKey]ssmrun.Document
 	activations map[string]store.Activation
+	tags        map[tagKey]string
 }
 
 type (
@@ -63,6 +64,7 @@ func newModel() *model {
 		map[string]ssmrun.Instance{},
 		map[documentKey]ssmrun.Document{},
 		map[string]store.Activation{},
+		map[tagKey]string{},
 	}
 }
 
@@ -70,7 +72,7 @@ func newModel() *model {
 func (m *model) clone() *model {
 	return &model{
 		maps.Clone(m.commands), maps.Clone(m.tokens), maps.Clone(m.invocations), maps.Clone(m.plugins),
-		maps.Clone(m.instances), maps.Clone(m.documents), maps.Clone(m.activations),
+		maps.Clone(m.instances), maps.Clone(m.documents), maps.Clone(m.activations), maps.Clone(m.tags),
 	}
 }
 

@@ -65,6 +65,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Documents", testDocuments},
 		{"Documents/EveryScope", testDocumentsOfEveryScope},
 		{"Activations", testActivations},
+		{"Tags", testTags},
 		{"Pages/Stable", testPagesStable},
 		{"Pages/Tokens", testPageTokens},
 		{"Pages/Limit", testPageLimit},
