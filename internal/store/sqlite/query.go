@@ -28,6 +28,14 @@ func (w *where) in(column string, values []string) {
 	}
 }
 
+// prefix selects rows whose column begins with one of the values; no values
+// select all.
+func (w *where) prefix(column string, values []string) {
+	if len(values) > 0 {
+		w.add("EXISTS (SELECT 1 FROM json_each(?) WHERE substr("+column+", 1, length(value)) = value)", list(values))
+	}
+}
+
 // states selects by the status members of q; alias is the table's.
 func (w *where) states(alias string, q store.CommandQuery) {
 	if len(q.Statuses) > 0 {

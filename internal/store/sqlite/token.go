@@ -16,6 +16,7 @@ const (
 	commandList    = "commands"
 	invocationList = "invocations"
 	instanceList   = "instances"
+	parameterList  = "parameters"
 )
 
 // position is the last row of a page: the next one begins after it, whatever
@@ -27,8 +28,9 @@ type position struct {
 	Instance string `json:"n,omitempty"`
 }
 
-// maxToken bounds what is decoded; ids are not longer than 36 characters.
-const maxToken = 512
+// maxToken bounds what is decoded: the names of parameters have up to 1011
+// characters.
+const maxToken = 2048
 
 var tokenEncoding = base64.RawURLEncoding.Strict()
 

@@ -24,6 +24,7 @@ type model struct {
 	documents   map[documentKey]ssmrun.Document
 	activations map[string]store.Activation
 	tags        map[tagKey]string
+	parameters  map[parameterKey][]store.Parameter // versions, the oldest first
 }
 
 type (
@@ -65,6 +66,7 @@ func newModel() *model {
 		map[documentKey]ssmrun.Document{},
 		map[string]store.Activation{},
 		map[tagKey]string{},
+		map[parameterKey][]store.Parameter{},
 	}
 }
 
@@ -73,6 +75,7 @@ func (m *model) clone() *model {
 	return &model{
 		maps.Clone(m.commands), maps.Clone(m.tokens), maps.Clone(m.invocations), maps.Clone(m.plugins),
 		maps.Clone(m.instances), maps.Clone(m.documents), maps.Clone(m.activations), maps.Clone(m.tags),
+		maps.Clone(m.parameters),
 	}
 }
 

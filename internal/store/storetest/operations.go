@@ -26,7 +26,7 @@ func wrote(name string, do func(tx store.Tx) error) op {
 func writing(rt *rapid.T) op {
 	scope := someScope.Draw(rt, "scope")
 	command, instance := someCommand.Draw(rt, "command"), someInstance.Draw(rt, "instance")
-	switch rapid.IntRange(0, 11).Draw(rt, "write") {
+	switch rapid.IntRange(0, 13).Draw(rt, "write") {
 	case 0, 1:
 		return drawInsert(rt, scope, command)
 	case 2:
@@ -67,6 +67,8 @@ func writing(rt *rapid.T) op {
 		return wrote("PutActivation "+a.ID, func(tx store.Tx) error { return tx.PutActivation(&a) })
 	case 9, 10:
 		return drawTags(rt, scope)
+	case 11, 12:
+		return drawParameters(rt, scope)
 	default:
 		id := someName.Draw(rt, "id")
 		return wrote("DeleteActivation "+id, func(tx store.Tx) error { return tx.DeleteActivation(id) })

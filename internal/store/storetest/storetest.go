@@ -66,6 +66,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Documents/EveryScope", testDocumentsOfEveryScope},
 		{"Activations", testActivations},
 		{"Tags", testTags},
+		{"Parameters", testParameters},
+		{"Parameters/List", testListParameters},
 		{"Pages/Stable", testPagesStable},
 		{"Pages/Tokens", testPageTokens},
 		{"Pages/Limit", testPageLimit},
