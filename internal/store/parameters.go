@@ -29,8 +29,9 @@ type ParameterQuery struct {
 	// Names, Prefixes and Parts: the name is one of these, begins with one of
 	// these, contains one of these.
 	Names, Prefixes, Parts []string
-	// Under: the name begins with one of these, each of which ends with a slash.
-	// Below none of them is more than one level, unless Deep.
+	// Under: the name begins with one of these, each of which ends with a slash,
+	// and no other slash follows unless Deep. "/" is the root: names that begin
+	// without a slash are under it too.
 	Under []string
 	Deep  bool
 

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"slices"
 
 	"ssmrun"
 	"ssmrun/internal/store"
@@ -116,21 +117,7 @@ func (t *tx) listParameters(scope ssmrun.Scope, q store.ParameterQuery, p store.
 	if len(q.Parts) > 0 {
 		w.add("EXISTS (SELECT 1 FROM json_each(?) WHERE instr(p.name, value) > 0)", list(q.Parts))
 	}
-	switch {
-	case len(q.Under) == 0:
-	case len(q.Under) == 1 && after == nil:
-		// One path is a part of the index: from "/a/" up to "/a0", 0 being what
-		// comes after the slash.
-		w.add("p.name >= ? AND p.name < ?", q.Under[0], q.Under[0][:len(q.Under[0])-1]+"0")
-	case len(q.Under) == 1:
-		w.add("+p.name >= ? AND p.name < ?", q.Under[0], q.Under[0][:len(q.Under[0])-1]+"0")
-	default:
-		w.prefix("p.name", q.Under)
-	}
-	if len(q.Under) > 0 && !q.Deep {
-		w.add(`EXISTS (SELECT 1 FROM json_each(?) WHERE substr(p.name, 1, length(value)) = value
-			AND instr(substr(p.name, length(value) + 1), '/') = 0)`, list(q.Under))
-	}
+	w.under(q, after != nil)
 	w.in("p.type", q.Types)
 	w.in("p.key_id", q.KeyIDs)
 	w.prefix("p.key_id", q.KeyIDPrefixes)
@@ -146,4 +133,28 @@ func (t *tx) listParameters(scope ssmrun.Scope, q store.ParameterQuery, p store.
 	}
 	rows = rows[:p.Limit]
 	return rows, position{List: parameterList, ID: rows[p.Limit-1].Name}.token(), nil
+}
+
+// under selects by q.Under. One path is a part of the index: from "/a/" up to
+// "/a0", 0 being what comes after the slash.
+func (w *where) under(q store.ParameterQuery, paged bool) {
+	if len(q.Under) == 0 {
+		return
+	}
+	root := slices.Contains(q.Under, "/")
+	switch {
+	case root && q.Deep:
+		return
+	case root || len(q.Under) > 1:
+	case paged:
+		w.add("+p.name >= ? AND p.name < ?", q.Under[0], q.Under[0][:len(q.Under[0])-1]+"0")
+	default:
+		w.add("p.name >= ? AND p.name < ?", q.Under[0], q.Under[0][:len(q.Under[0])-1]+"0")
+	}
+	if len(q.Under) == 1 && q.Deep {
+		return
+	}
+	// The rest of the name, which has no slash where one level is wanted.
+	w.add(`EXISTS (SELECT 1 FROM json_each(?) WHERE (value = '/' OR substr(p.name, 1, length(value)) = value)
+		AND (? OR instr(substr(p.name, length(value) + 1), '/') = 0))`, list(q.Under), q.Deep)
 }

@@ -133,8 +133,17 @@ func listAll(tx store.Tx, now time.Time) error {
 		}
 	}
 	for _, q := range []store.ParameterQuery{
-		{}, {Under: []string{"/a/"}}, {Under: []string{"/a/"}, Deep: true}, {Under: []string{"/a/", "/b/"}}, {Names: []string{"/a/b", "/a/c"}},
-		{Prefixes: []string{"/a"}}, {Parts: []string{"a"}}, {Types: []string{""}}, {KeyIDs: []string{""}}, {KeyIDPrefixes: []string{""}},
+		{},
+		{Under: []string{"/a/"}},
+		{Under: []string{"/a/"}, Deep: true},
+		{Under: []string{"/a/", "/b/"}},
+		{Under: []string{"/"}},
+		{Names: []string{"/a/b", "/a/c"}},
+		{Prefixes: []string{"/a"}},
+		{Parts: []string{"a"}},
+		{Types: []string{""}},
+		{KeyIDs: []string{""}},
+		{KeyIDPrefixes: []string{""}},
 		{Tiers: []string{""}, DataTypes: []string{""}},
 	} {
 		_, next, err := tx.ListParameters(testScope, q, store.Page{Limit: 1})
