@@ -25,6 +25,7 @@ import (
 	"ssmrun/internal/identity"
 	"ssmrun/internal/localagents"
 	"ssmrun/internal/objects"
+	"ssmrun/internal/parameters"
 	"ssmrun/internal/sigv4"
 	"ssmrun/internal/store"
 	"ssmrun/internal/store/sqlite"
@@ -39,6 +40,7 @@ type Daemon struct {
 	store    store.Store
 	identity *identity.Service
 	control  *control.Controller
+	params   *parameters.Service
 	gateway  *gateway.Gateway
 	objects  *objects.Server
 	audit    *auditLog
@@ -113,6 +115,13 @@ func (d *Daemon) openData(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	key, err := d.identity.Key("parameters")
+	if err != nil {
+		return err
+	}
+	if d.params, err = parameters.New(parameters.Config{Store: d.store, Key: key, Now: d.cfg.Now}); err != nil {
+		return err
+	}
 	if d.audit, err = openAudit(filepath.Join(d.cfg.Data, "audit.log"), d.cfg.Logger); err != nil {
 		return err
 	}
@@ -176,7 +185,7 @@ func (d *Daemon) front() *front {
 		gateway: d.gateway, identity: d.identity, store: d.store, audit: d.audit, cfg: &d.cfg,
 		regions: map[string]bool{}, verifier: &sigv4.Verifier{Now: d.cfg.Now},
 		api: awsapi.New(awsapi.Config{
-			Control: d.control, Store: d.store, Now: d.cfg.Now, Logger: d.cfg.Logger,
+			Control: d.control, Store: d.store, Parameters: d.params, Now: d.cfg.Now, Logger: d.cfg.Logger,
 			S3URL: func(string) string { return d.info.S3Endpoint }, Seal: d.identity.Seal,
 		}),
 	}

@@ -10,6 +10,7 @@
 package identity
 
 import (
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -259,6 +260,16 @@ func (s *Service) derive(token string) string {
 // Seal makes the authentication code of a text for a use, 32 bytes, by which
 // the service knows again what it gave away. Uses are kept apart.
 func (s *Service) Seal(use, text string) []byte { return s.mac("seal\x00"+use, text) }
+
+// Key derives a key of 32 bytes for a use from the sealing key, by HKDF: it
+// lasts as long as that, and tells nothing about it or about another use's.
+func (s *Service) Key(use string) ([]byte, error) {
+	key, err := hkdf.Key(sha256.New, s.seal, nil, "ssmrun key for "+use, 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive a key: %w", err)
+	}
+	return key, nil
+}
 
 func (s *Service) mac(use, text string) []byte {
 	m := hmac.New(sha256.New, s.seal)
