@@ -168,10 +168,12 @@ func (r *resolver) lookup(name string) (actual, error) {
 	variable := declared && p.InterpolationType == InterpolationEnvVar
 	if !variable || r.env {
 		var err error
-		if values, err = r.fillGiven(values, p.Type == TypeStringList); err != nil {
-			return actual{}, err
+		if given { // a default that is not used is not fetched either
+			values, err = r.fillGiven(values, p.Type == TypeStringList)
+		} else {
+			p.Default, err = r.fillDefault(p.Default)
 		}
-		if p.Default, err = r.fillDefault(p.Default); err != nil {
+		if err != nil {
 			return actual{}, err
 		}
 	}
