@@ -109,7 +109,7 @@ func Open(cfg Config) (*Service, error) {
 		s.key = cfg.Key
 	}
 	if s.seal, err = base64.StdEncoding.DecodeString(kept.SealingKey); err != nil || len(s.seal) < 32 {
-		return nil, fmt.Errorf("open the service's keys: %s holds no usable sealing_key; restore it from a backup, or remove the file to make new keys (registered agents then renew theirs)", file)
+		return nil, fmt.Errorf("open the service's keys: %s holds no usable sealing_key; restore it from a backup, or remove the file to make new keys (registered agents then renew theirs, but SecureStrings in the parameter store cannot be read any more)", file)
 	}
 	s.entry = Principal{ARN: "arn:aws:iam::" + cfg.Account + ":user/ssmrun", Account: cfg.Account, UserID: "AIDA" + s.key.AccessKeyID[min(4, len(s.key.AccessKeyID)):]}
 	return s, nil
