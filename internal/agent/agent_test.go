@@ -166,6 +166,11 @@ func TestStepsInOrder(t *testing.T) {
 		{"exit 168", []step{{"a", run("exit 168"), nil}, {"b", run("false"), nil}}, wire.StatusSuccess, []string{"Success 168", "Skipped 0"}},
 		{"exit 169", []step{{"a", run("exit 169"), nil}, {"b", run("true"), nil}}, wire.StatusFailed, []string{"Failed 169", "Skipped 0"}},
 		{"precondition", []step{{"a", run("false"), windows}, {"b", run("true"), nil}}, wire.StatusSuccess, []string{"Skipped 0", "Success 0"}},
+		{"is end", []step{{"a", with(run("true"), "isEnd", true), nil}, {"b", run("false"), nil}}, wire.StatusSuccess, []string{"Success 0", "Skipped 0"}},
+		{"is end, of a step that fails", []step{{"a", with(run("exit 4"), "isEnd", "true"), nil}, {"b", run("true"), nil}, {"c", with(run("true"), "finallyStep", true), nil}}, wire.StatusFailed, []string{"Failed 4", "Skipped 0", "Success 0"}},
+		{"is end, at step level", []step{{"a", run("true"), map[string]any{"isEnd": true}}, {"b", run("false"), nil}}, wire.StatusSuccess, []string{"Success 0", "Skipped 0"}},
+		{"is end, of a step that does not run", []step{{"a", run("false"), map[string]any{"isEnd": "true", "precondition": windows["precondition"]}}, {"b", run("true"), nil}}, wire.StatusSuccess, []string{"Skipped 0", "Success 0"}},
+		{"is not the end", []step{{"a", with(run("true"), "isEnd", false), map[string]any{"isEnd": "false"}}, {"b", run("true"), nil}}, wire.StatusSuccess, []string{"Success 0", "Success 0"}},
 		{"step level is not looked at", []step{{"a", run("exit 1"), map[string]any{"onFailure": "exit"}}, {"b", run("true"), nil}}, wire.StatusFailed, []string{"Failed 1", "Success 0"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -84,8 +84,9 @@ type Config struct {
 	// orphanPoll is how often the agent looks whether it is an orphan;
 	// resumeDelay how long after the channel opened recovered commands wait, so
 	// that cancels which were waiting at the service come first; stopGrace how
-	// long a stopping agent waits for S3 and then for acknowledgements.
-	orphanPoll, resumeDelay, stopGrace time.Duration
+	// long a stopping agent waits for S3 and then for acknowledgements; fetchPause
+	// the first pause before stored parameters are asked for again.
+	orphanPoll, resumeDelay, stopGrace, fetchPause time.Duration
 }
 
 // FixedEndpoint is a service that never moves; s3 is "" for AWS's own S3.
@@ -123,6 +124,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.orphanPoll, 2*time.Second)
 	setDefault(&c.resumeDelay, time.Second)
 	setDefault(&c.stopGrace, 3*time.Second)
+	setDefault(&c.fetchPause, 500*time.Millisecond)
 	setDefault(&c.Platform, HostPlatform())
 	if c.Now == nil {
 		c.Now = time.Now

@@ -130,6 +130,7 @@ func (a *Agent) step(c *command, g group, exited bool) (r wire.PluginStatus, exi
 		inputs = g[0].Inputs // the plugin's turn brings the error up
 	}
 	flow := flowOf(inputs)
+	flow.end = flow.end || g[0].IsEnd
 	if exited && !flow.finally {
 		return notRun(g, wire.StatusSkipped, 0, noteExited), false
 	}
@@ -163,12 +164,15 @@ func (a *Agent) runPlugin(c *command, s document.Step, out *streams) plugin.Resu
 	if !ok {
 		return plugin.Fail(fmt.Sprintf("the plugin %s is not one that this agent runs: it runs %s", s.Action, strings.Join(a.actions(), ", ")))
 	}
-	inputs, err := s.Resolve(c.params)
-	if err != nil {
+	inputs, env, err := a.resolve(c, s)
+	switch cause := context.Cause(c.ctx); {
+	case err == nil:
+	case errors.Is(cause, plugin.ErrCancelled):
+		return plugin.Result{Status: plugin.Cancelled, Code: ssmrun.ExitKilled, Note: noteCancelled}
+	case cause != nil:
+		return plugin.Fail(noteStopped)
+	default:
 		return plugin.Fail("the step was not run: " + publicMessage(err))
-	}
-	if stored := document.StoredParameters(inputs); len(stored) > 0 {
-		return plugin.Fail(fmt.Sprintf("the step was not run: it uses {{%s}}, and this agent does not fetch stored parameters", strings.Join(stored, "}}, {{")))
 	}
 	own := a.stepFolder(c, s, "")
 	if err := os.Mkdir(own, 0o700); err != nil {
@@ -177,7 +181,7 @@ func (a *Agent) runPlugin(c *command, s document.Step, out *streams) plugin.Resu
 	defer a.removeFolder(own)
 	return p.Run(c.ctx, plugin.Input{
 		CommandID: c.id, InstanceID: a.identity.InstanceID, Name: s.Name, Action: s.Action, Inputs: inputs,
-		Folder: own, WorkDir: a.cfg.WorkDir, Env: a.environment(c), Stdout: out.stdout, Stderr: out.stderr,
+		Folder: own, WorkDir: a.cfg.WorkDir, Env: a.environment(c.id, env), Stdout: out.stdout, Stderr: out.stderr,
 		Begin: func(h executor.Handle) error {
 			b, err := json.Marshal(h)
 			if err == nil {
@@ -223,23 +227,23 @@ func (a *Agent) actions() []string {
 
 // environment is all that scripts find in theirs. It is made here and never the
 // agent's own, which may hold keys of whoever started it.
-func (a *Agent) environment(c *command) []string {
+func (a *Agent) environment(commandID string, variables map[string]string) []string {
 	own := [][2]string{
 		{"AWS_SSM_INSTANCE_ID", a.identity.InstanceID},
 		{"AWS_SSM_REGION_NAME", a.identity.Region},
 		{"AWS_SSM_PLATFORM_NAME", a.cfg.Platform.Name},
 		{"AWS_SSM_PLATFORM_VERSION", a.cfg.Platform.Version},
-		{"SSM_COMMAND_ID", c.id},
+		{"SSM_COMMAND_ID", commandID},
 		{"HOME", a.cfg.Home},
 		{"PATH", a.cfg.Path},
 	}
-	env := make([]string, 0, len(own)+len(c.env))
+	env := make([]string, 0, len(own)+len(variables))
 	taken := map[string]bool{}
 	for _, v := range own {
 		taken[v[0]] = true
 		env = append(env, v[0]+"="+v[1])
 	}
-	for name, value := range c.env {
+	for name, value := range variables {
 		if !taken[name] {
 			env = append(env, name+"="+value)
 		}

@@ -21,7 +21,7 @@ type command struct {
 	payload wire.SendCommandPayload
 	doc     *document.Document
 	params  map[string][]string
-	env     map[string]string // of parameters that scripts get as variables
+	env     map[string]string // of parameters that scripts get as variables, as they were given
 
 	ctx     context.Context // ends with a cause of package plugin
 	cancel  context.CancelCauseFunc
@@ -106,7 +106,7 @@ func (a *Agent) read(commandID, jobID, content string) (*command, error) {
 	if c.params, err = document.FromPayload(c.payload.Parameters); err != nil {
 		return nil, fmt.Errorf("the parameters cannot be read: %s", publicMessage(err))
 	}
-	if c.env, err = c.doc.Environment(c.params); err != nil {
+	if c.env, err = c.doc.Environment(c.params, nil); err != nil {
 		return nil, fmt.Errorf("the parameters cannot be read: %s", publicMessage(err))
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())

@@ -100,6 +100,7 @@ func withNote(stderr, note string) string {
 type flow struct {
 	onFailure, onSuccess string
 	finally              bool
+	end                  bool // the document ends after the step, however it went
 }
 
 func flowOf(inputs map[string]any) flow {
@@ -107,14 +108,17 @@ func flowOf(inputs map[string]any) flow {
 		s, _ := inputs[key].(string)
 		return strings.TrimSpace(s)
 	}
-	yes, _ := inputs["finallyStep"].(bool)
-	return flow{text("onFailure"), text("onSuccess"), yes || strings.EqualFold(text("finallyStep"), "true")}
+	yes := func(key string) bool {
+		b, _ := inputs[key].(bool)
+		return b || strings.EqualFold(text(key), "true")
+	}
+	return flow{text("onFailure"), text("onSuccess"), yes("finallyStep"), yes("isEnd")}
 }
 
 // after applies the flow to a step's result: whether the rest is skipped, and
 // what becomes of the result itself.
 func (f flow) after(r plugin.Result) (plugin.Result, bool) {
-	skip := r.Next == plugin.SkipRest
+	skip := r.Next == plugin.SkipRest || f.end
 	switch r.Status {
 	case plugin.Success:
 		skip = skip || f.onSuccess == "exit"

@@ -219,6 +219,17 @@ func (l *Link) Flush(ctx context.Context) int {
 // Config.Keys.
 func (l *Link) Credentials(ctx context.Context) (Credentials, error) { return l.keys.get(ctx) }
 
+// Parameters asks the service for stored parameters by name, in the clear where
+// decrypt is set. An error is an *APIError where the service refused.
+func (l *Link) Parameters(ctx context.Context, names []string, decrypt bool) (wire.GetParametersResponse, error) {
+	var out wire.GetParametersResponse
+	in := &wire.GetParametersRequest{Names: names, WithDecryption: decrypt}
+	err := l.keys.signed(ctx, "ssm", func(s signer) error {
+		return l.caller.call(ctx, wire.OpGetParameters, in, &out, s)
+	})
+	return out, err
+}
+
 // Status tells whether the control channel is open.
 func (l *Link) Status() Status {
 	l.mu.Lock()

@@ -18,6 +18,7 @@ import (
 	"ssmrun"
 	"ssmrun/internal/control"
 	"ssmrun/internal/identity"
+	"ssmrun/internal/parameters"
 	"ssmrun/internal/store"
 )
 
@@ -41,6 +42,7 @@ type Config struct {
 	Drop func(instanceID string)
 	// AgentVersion is the version of the agent that is shipped with the service.
 	AgentVersion string
+	Parameters   *parameters.Service
 	// S3URL gives the base of the addresses of output objects, without a slash
 	// at its end: "http://127.0.0.1:8440".
 	S3URL func(region string) string
@@ -70,6 +72,10 @@ type Call struct {
 	Header    http.Header // of the request
 	// Answer collects headers for the answer.
 	Answer http.Header
+	// MayRead, where not nil, decides whether the call may read stored parameters,
+	// in the clear or not. It gets the names that the operation will read, so
+	// that no two readings of the body can differ.
+	MayRead func(names []string, decrypt bool) error
 	// Subject is filled in for the audit log: what the call was about, ids and
 	// names only.
 	Subject Subject
@@ -86,6 +92,8 @@ type Subject struct {
 	Activation string `json:"activation_id,omitempty"`
 	Role       string `json:"role,omitempty"`
 	Resource   string `json:"resource,omitempty"`
+	// Parameters are names of stored parameters.
+	Parameters []string `json:"parameters,omitempty"`
 }
 
 // operation is one row of the service: the shape its input must have, and what
@@ -142,6 +150,18 @@ func (a *API) documentOperations() map[string]handler {
 	}
 }
 
+func (a *API) parameterOperations() map[string]handler {
+	return map[string]handler{
+		"PutParameter":        a.putParameter,
+		"GetParameter":        a.getParameter,
+		"GetParameters":       a.getParameters,
+		"GetParametersByPath": a.getParametersByPath,
+		"DescribeParameters":  a.describeParameters,
+		"DeleteParameter":     a.deleteParameter,
+		"DeleteParameters":    a.deleteParameters,
+	}
+}
+
 // New makes an API.
 func New(cfg Config) *API {
 	if cfg.Now == nil {
@@ -153,7 +173,7 @@ func New(cfg Config) *API {
 	}
 	a.ssm = map[string]operation{}
 	for _, family := range []map[string]handler{
-		a.commandOperations(), a.documentOperations(), a.instanceOperations(),
+		a.commandOperations(), a.documentOperations(), a.instanceOperations(), a.parameterOperations(),
 	} {
 		for name, run := range family {
 			a.ssm[name] = operation{input: inputs()[name], run: run}

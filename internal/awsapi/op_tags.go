@@ -72,7 +72,9 @@ func (a *API) taggable(tx store.Tx, scope ssmrun.Scope, in *tagsRequest) error {
 	case "Document":
 		_, err = tx.Document(scope, in.ResourceId) // AWS's own cannot be tagged
 		there = err == nil
-	case "Parameter": // there are none yet
+	case "Parameter":
+		_, err = tx.Parameter(scope, in.ResourceId, 0)
+		there = err == nil
 	default:
 		return ssmrun.Errorf("InvalidResourceType", "Resources of type %s cannot have tags here. Types that can: ManagedInstance, Document, Parameter.", in.ResourceType)
 	}

@@ -26,6 +26,7 @@ import (
 	"ssmrun/internal/identity"
 	"ssmrun/internal/localagents"
 	"ssmrun/internal/objects"
+	"ssmrun/internal/parameters"
 	"ssmrun/internal/sigv4"
 	"ssmrun/internal/store"
 	"ssmrun/internal/store/sqlite"
@@ -40,6 +41,7 @@ type Daemon struct {
 	store    store.Store
 	identity *identity.Service
 	control  *control.Controller
+	params   *parameters.Service
 	gateway  *gateway.Gateway
 	objects  *objects.Server
 	audit    *auditLog
@@ -124,6 +126,13 @@ func (d *Daemon) openData(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	key, err := d.identity.Key("parameters")
+	if err != nil {
+		return err
+	}
+	if d.params, err = parameters.New(parameters.Config{Store: d.store, Key: key, Now: d.cfg.Now}); err != nil {
+		return err
+	}
 	if d.audit, err = openAudit(filepath.Join(d.cfg.Data, "audit.log"), d.cfg.Logger); err != nil {
 		return err
 	}
@@ -193,7 +202,8 @@ func (d *Daemon) front() *front {
 		api: awsapi.New(awsapi.Config{
 			Control: d.control, Store: d.store, Now: d.cfg.Now, Logger: d.cfg.Logger,
 			Identity: d.identity, Drop: d.gateway.Drop, AgentVersion: d.cfg.AgentVersion,
-			S3URL: func(string) string { return d.info.S3Endpoint }, Seal: d.identity.Seal,
+			Parameters: d.params,
+			S3URL:      func(string) string { return d.info.S3Endpoint }, Seal: d.identity.Seal,
 			Races: slices.Contains(d.cfg.Emulate, EmulateRaces),
 		}),
 	}

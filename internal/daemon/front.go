@@ -214,11 +214,14 @@ func (f *front) json(q *request, target string) {
 		f.refuse(q, "ssm", err)
 		return
 	}
-	if q.caller.Agent() {
-		f.refuse(q, "ssm", notAllowed(q, "ssm:"+operation))
-		return
-	}
 	call := f.call(q, operation)
+	if q.caller.Agent() {
+		if operation != "GetParameters" && operation != "GetParameter" {
+			f.refuse(q, "ssm", notAllowed(q, "ssm:"+operation))
+			return
+		}
+		call.MayRead = f.mayRead(q, operation)
+	}
 	out, err := f.api.SSM(q.r.Context(), call)
 	q.record.Subject = call.Subject
 	if err != nil {
@@ -229,7 +232,8 @@ func (f *front) json(q *request, target string) {
 	f.outcome(q, err)
 }
 
-// notAllowed: agents have no business with callers' operations.
+// notAllowed: agents have no business with callers' operations, but for reading
+// what their commands name (mayRead).
 func notAllowed(q *request, action string) error {
 	return ssmrun.Errorf(ssmrun.CodeAccessDenied, "User: %s is not authorized to perform: %s because no identity-based policy allows the %s action", q.caller.ARN, action, action)
 }

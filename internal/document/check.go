@@ -159,8 +159,9 @@ func (d *Document) unknown(name string) *ParameterError {
 
 // checker checks the values of one parameter.
 type checker struct {
-	p     Parameter
-	wrong ParameterErrors
+	p       Parameter
+	fetched bool // what is stored has been put in: a value is looked at as it is
+	wrong   ParameterErrors
 }
 
 func (c *checker) add(rule Rule, item int, format string, args ...any) {
@@ -173,14 +174,14 @@ func (c *checker) run(values []string) {
 		c.add(RuleType, -1, "a %s takes one value, not %d", c.p.Type, len(values))
 		return
 	}
-	deferred := slices.ContainsFunc(values, hasStored)
+	deferred := !c.fetched && slices.ContainsFunc(values, hasStored)
 	items := len(values)
 	for i, v := range values {
 		item := i
 		if single {
 			item = -1
 		}
-		if hasStored(v) {
+		if !c.fetched && hasStored(v) {
 			continue
 		}
 		n, ok := c.typed(item, v)

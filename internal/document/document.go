@@ -51,6 +51,9 @@ type Step struct {
 	// Precondition is operator → operands as written; nil for none and for
 	// schemas below 2.2, whose agents do not look at it.
 	Precondition map[string][]string
+	// IsEnd: the document ends after this step, however it went. A step says it
+	// beside its inputs or among them; this is the former.
+	IsEnd bool
 
 	doc *Document
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"regexp"
 	"slices"
-	"sort"
 	"strings"
 
 	"ssmrun"
@@ -13,10 +12,6 @@ import (
 // reference matches {{ name }}, the place of a parameter. {{ssm:name}} is not
 // matched, nor what other tools write in double braces ({{ .Names }}).
 var reference = regexp.MustCompile(`\{\{\s*([A-Za-z0-9_-]+)\s*\}\}`)
-
-// stored matches {{ssm:name}} and {{ssm-secure:name}}: parameters that are
-// stored with the service and fetched by the agent.
-var stored = regexp.MustCompile(`\{\{\s*(ssm(?:-secure)?:[A-Za-z0-9_./:@-]+)\s*\}\}`)
 
 // maxResolved bounds what one step may grow to, in bytes: a document of 64 KB
 // can name a value of 100,000 bytes 13,000 times.
@@ -33,76 +28,14 @@ const maxResolved = 4 << 20
 // parameter can pull in another one.
 //
 // {{ssm:name}} and references to what is neither declared nor given stay (see
-// StoredParameters), and so does a parameter whose InterpolationType is
+// ResolveStored), and so does a parameter whose InterpolationType is
 // ENV_VAR: its value must not become part of a script (see Environment).
 //
 // Errors are *ssmrun.Error with CodeInvalidParameters and a ParameterError
 // inside, for a parameter without a value or one that is not of its type, and
 // CodeInvalidDocumentContent for inputs that grow beyond 4 MiB.
 func (s Step) Resolve(given map[string][]string) (map[string]any, error) {
-	r := resolver{doc: s.doc, given: given, left: maxResolved}
-	v, err := r.value(s.Inputs)
-	if err != nil {
-		return nil, err
-	}
-	out, _ := v.(map[string]any) // it was one
-	return out, nil
-}
-
-// Environment gives the variables that scripts get for the parameters whose
-// InterpolationType is ENV_VAR: SSM_ and the name → the value as text. Errors
-// are as of Resolve.
-func (d *Document) Environment(given map[string][]string) (map[string]string, error) {
-	env := map[string]string{}
-	r := resolver{doc: d, given: given, left: maxResolved}
-	for _, p := range d.Parameters {
-		if p.InterpolationType != InterpolationEnvVar {
-			continue
-		}
-		v, err := r.lookup(p.Name)
-		if err != nil {
-			return nil, err
-		}
-		if env["SSM_"+p.Name], err = v.text(); err != nil {
-			return nil, err
-		}
-	}
-	return env, nil
-}
-
-// StoredParameters gives the references to stored parameters in v, inputs as
-// Resolve gives them: "ssm:name", "ssm:name:version", "ssm-secure:name",
-// sorted, each once. They may come from the document or from a given value.
-func StoredParameters(v any) []string {
-	seen := map[string]bool{}
-	walkTexts(v, func(s string) {
-		for _, m := range stored.FindAllStringSubmatch(s, -1) {
-			seen[m[1]] = true
-		}
-	})
-	out := make([]string, 0, len(seen))
-	for name := range seen {
-		out = append(out, name)
-	}
-	sort.Strings(out)
-	return out
-}
-
-func hasStored(s string) bool { return stored.MatchString(s) }
-
-func walkTexts(v any, visit func(string)) {
-	switch v := v.(type) {
-	case string:
-		visit(v)
-	case []any:
-		for _, item := range v {
-			walkTexts(item, visit)
-		}
-	case map[string]any:
-		for _, item := range v {
-			walkTexts(item, visit)
-		}
-	}
+	return s.ResolveStored(given, nil)
 }
 
 // Lines gives the lines of a runCommand: a text is one line, a list is each of
@@ -130,9 +63,12 @@ func Lines(v any) []string {
 
 // resolver replaces references within a budget.
 type resolver struct {
-	doc   *Document
-	given map[string][]string
-	left  int // bytes
+	doc    *Document
+	given  map[string][]string
+	stored map[string]Stored // what has been fetched, by reference
+	env    bool              // for environment variables, and not for inputs
+	left   int               // bytes
+	seen   map[string]bool   // references to stored parameters that were met
 }
 
 func (r *resolver) spend(n int) error {
@@ -148,14 +84,7 @@ func (r *resolver) value(v any) (any, error) {
 	case string:
 		return r.text(v)
 	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			var err error
-			if out[i], err = r.value(item); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
+		return r.list(v, r.value)
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for key, item := range v {
@@ -199,14 +128,22 @@ func (r *resolver) text(s string) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.WriteString(s[end:at[0]])
+		between, err := r.fill(s[end:at[0]])
+		if err != nil {
+			return nil, err
+		}
+		out.WriteString(between)
 		out.WriteString(t)
 		end = at[1]
 		if err := r.spend(len(t)); err != nil {
 			return nil, err
 		}
 	}
-	out.WriteString(s[end:])
+	rest, err := r.fill(s[end:])
+	if err != nil {
+		return nil, err
+	}
+	out.WriteString(rest)
 	if err := r.spend(len(s)); err != nil {
 		return nil, err
 	}
@@ -225,18 +162,26 @@ type actual struct {
 func (r *resolver) lookup(name string) (actual, error) {
 	p, declared := r.doc.Parameter(name)
 	values, given := r.given[name]
-	switch {
-	case declared && p.InterpolationType == InterpolationEnvVar:
-		if !given && p.Required() {
-			return actual{}, invalidParameters(ParameterErrors{p.missing()})
-		}
-		a, err := p.actual(values, given)
-		a.stays = true
-		return a, err
-	case declared && !given && p.Required():
+	if declared && !given && p.Required() {
 		return actual{}, invalidParameters(ParameterErrors{p.missing()})
+	}
+	variable := declared && p.InterpolationType == InterpolationEnvVar
+	if !variable || r.env {
+		var err error
+		if given { // a default that is not used is not fetched either
+			values, err = r.fillGiven(values, p.Type == TypeStringList)
+		} else {
+			p.Default, err = r.fillDefault(p.Default)
+		}
+		if err != nil {
+			return actual{}, err
+		}
+	}
+	switch {
 	case declared:
-		return p.actual(values, given)
+		a, err := p.actual(values, given)
+		a.stays = variable
+		return a, err
 	case given && len(values) == 1:
 		return actual{value: values[0], raw: values[0], isRaw: true}, nil
 	case given:

@@ -181,7 +181,7 @@ func TestEnvironment(t *testing.T) {
 	t.Parallel()
 	d := parseText(t, typed(`{}`))
 	for want, given := range map[string]map[string][]string{"h": nil, "$(x) {{ text }}": {"hidden": {"$(x) {{ text }}"}}} {
-		got, err := d.Environment(given)
+		got, err := d.Environment(given, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func TestEnvironment(t *testing.T) {
 		}
 	}
 	required := parseText(t, `{"schemaVersion":"2.2","parameters":{"a":{"type":"String","interpolationType":"ENV_VAR"}},"mainSteps":[`+step+`]}`)
-	if _, err := required.Environment(nil); len(Problems(err)) != 1 {
+	if _, err := required.Environment(nil, nil); len(Problems(err)) != 1 {
 		t.Errorf("a value that must be given: %v", err)
 	}
 }

@@ -238,6 +238,10 @@ func (p *parser) mainSteps() error {
 		if err := p.precondition(n.get("precondition"), &step); err != nil {
 			return err
 		}
+		if end := n.get("isEnd"); end != nil {
+			said, _ := end.scalar()
+			step.IsEnd = strings.EqualFold(said, "true")
+		}
 		inputs := n.get("inputs")
 		if inputs == nil || inputs.kind == null {
 			inputs = &node{kind: object}

@@ -78,8 +78,14 @@ func (s Step) operand(operand string, given map[string][]string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	if text, ok := v.(string); ok {
-		return text, nil
+	text, ok := v.(string)
+	if !ok {
+		if text, err = (actual{value: v}).text(); err != nil {
+			return "", err
+		}
 	}
-	return actual{value: v}.text()
+	if hasStored(text) {
+		return "", invalid("step %q has a precondition that compares a stored parameter: those are fetched for steps that run, and not to decide which do; compare a value that is given", clip(s.Name))
+	}
+	return text, nil
 }

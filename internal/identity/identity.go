@@ -11,6 +11,7 @@ package identity
 
 import (
 	"context"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -112,7 +113,7 @@ func Open(cfg Config) (*Service, error) {
 		s.key = cfg.Key
 	}
 	if s.seal, err = base64.StdEncoding.DecodeString(kept.SealingKey); err != nil || len(s.seal) < 32 {
-		return nil, fmt.Errorf("open the service's keys: %s holds no usable sealing_key; restore it from a backup, or remove the file to make new keys (registered agents then renew theirs)", file)
+		return nil, fmt.Errorf("open the service's keys: %s holds no usable sealing_key; restore it from a backup, or remove the file to make new keys (registered agents then renew theirs, but SecureStrings in the parameter store cannot be read any more)", file)
 	}
 	s.entry = Principal{ARN: "arn:aws:iam::" + cfg.Account + ":user/ssmrun", Account: cfg.Account, UserID: "AIDA" + s.key.AccessKeyID[min(4, len(s.key.AccessKeyID)):]}
 	return s, nil
@@ -296,6 +297,16 @@ func (s *Service) derive(token string) string {
 // Seal makes the authentication code of a text for a use, 32 bytes, by which
 // the service knows again what it gave away. Uses are kept apart.
 func (s *Service) Seal(use, text string) []byte { return s.mac("seal\x00"+use, text) }
+
+// Key derives a key of 32 bytes for a use from the sealing key, by HKDF: it
+// lasts as long as that, and tells nothing about it or about another use's.
+func (s *Service) Key(use string) ([]byte, error) {
+	key, err := hkdf.Key(sha256.New, s.seal, nil, "ssmrun key for "+use, 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive a key: %w", err)
+	}
+	return key, nil
+}
 
 func (s *Service) mac(use, text string) []byte {
 	m := hmac.New(sha256.New, s.seal)

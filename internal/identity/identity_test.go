@@ -220,3 +220,29 @@ func TestPublicKey(t *testing.T) {
 		}
 	}
 }
+
+// TestKey: a derived key lasts as long as the folder, and each use has its own.
+func TestKey(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	keys := map[string]string{}
+	for range 2 {
+		s, err := identity.Open(identity.Config{Dir: dir, Account: "000000000000"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, use := range []string{"a", "b"} {
+			key, err := s.Key(use)
+			if err != nil || len(key) != 32 {
+				t.Fatalf("%s: %d bytes, %v", use, len(key), err)
+			}
+			if before, ok := keys[use]; ok && before != string(key) {
+				t.Errorf("the key for %s changed", use)
+			}
+			keys[use] = string(key)
+		}
+	}
+	if keys["a"] == keys["b"] {
+		t.Error("two uses have one key")
+	}
+}

@@ -1,8 +1,8 @@
 // Package store is step 5 of a run: what the service remembers. It holds one
-// interface per owner (commands, instances, documents, activations, tags),
-// beside their records' contracts; one driver type satisfies all. control,
-// identity and awsapi call it; it calls a database. Package sqlite is the
-// driver for one machine; storetest is the suite that every driver passes.
+// interface per owner (commands, instances, documents, activations, tags,
+// parameters), beside their records' contracts; one driver type satisfies all.
+// control, identity and awsapi call it; it calls a database. Package sqlite is
+// the driver for one machine; storetest is the suite that every driver passes.
 //
 // All writes go through Update. A driver may commit several Updates at once
 // (group commit), but answers each only when it is durable: what Update
@@ -40,6 +40,7 @@ type Tx interface {
 	Activations
 	Tags
 	EC2
+	Parameters
 }
 
 // Page asks for a part of a list: at most Limit rows after the place that

@@ -170,9 +170,9 @@ var payloads = []struct {
 	{"GetParametersRequest", `{"Names":["foo"],"WithDecryption":false}`, &GetParametersRequest{Names: []string{"foo"}}},
 	{
 		"GetParametersResponse",
-		`{"Parameters":[{"Name":"foo","Type":"String","Value":"v","Version":2}],"InvalidParameters":["bar"]}`,
+		`{"Parameters":[{"Name":"foo","Type":"String","Value":"v","Version":2,"Selector":":2","ARN":"arn:aws:ssm:r:a:parameter/foo"}],"InvalidParameters":["bar"]}`,
 		&GetParametersResponse{
-			Parameters:        []Parameter{{Name: "foo", Type: "String", Value: "v", Version: 2}},
+			Parameters:        []Parameter{{Name: "foo", Type: "String", Value: "v", Version: 2, Selector: ":2", ARN: "arn:aws:ssm:r:a:parameter/foo"}},
 			InvalidParameters: []string{"bar"},
 		},
 	},

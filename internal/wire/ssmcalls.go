@@ -186,6 +186,9 @@ type Parameter struct {
 	Type    string // String, StringList, SecureString
 	Value   string
 	Version int64 `json:",omitempty"`
+	// Selector is ":3" where version 3 was asked for.
+	Selector string `json:",omitempty"`
+	ARN      string `json:",omitempty"`
 }
 
 // Epoch is a time as the JSON protocol writes it: seconds since 1970, with a

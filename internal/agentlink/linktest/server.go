@@ -98,6 +98,11 @@ type Settings struct {
 	S3Redirect string
 	// S3Hash keeps digests of objects instead of their bytes.
 	S3Hash bool
+	// Parameters are the stored parameters; a SecureString's value is shown to
+	// who asks for decryption.
+	Parameters []wire.Parameter
+	// ParametersFail makes that many GetParameters answer 500.
+	ParametersFail int
 }
 
 type channel struct {
@@ -392,6 +397,14 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, op string, se
 		if code, err = s.verify(r, sigv4.PayloadHash(body), "ssm", set); err == nil {
 			err = wire.Unmarshal(body, &e.Info)
 		}
+	case wire.OpGetParameters:
+		if set.ParametersFail > 0 {
+			s.Set(func(set *Settings) { set.ParametersFail-- })
+			e.Kind = "failed " + op
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		out, code, err = s.parameters(r, body, set)
 	default:
 		code, err = "UnknownOperationException", errors.New(op)
 	}
@@ -406,6 +419,30 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, op string, se
 		panic(err)
 	}
 	_, _ = w.Write(b)
+}
+
+func (s *Server) parameters(r *http.Request, body []byte, set Settings) (any, string, error) {
+	if code, err := s.verify(r, sigv4.PayloadHash(body), "ssm", set); err != nil {
+		return nil, code, err
+	}
+	var in wire.GetParametersRequest
+	if err := wire.Unmarshal(body, &in); err != nil || len(in.Names) > 10 {
+		return nil, "ValidationException", errors.Join(err, fmt.Errorf("%d names", len(in.Names)))
+	}
+	out := wire.GetParametersResponse{Parameters: []wire.Parameter{}, InvalidParameters: []string{}}
+	for _, name := range in.Names {
+		i := slices.IndexFunc(set.Parameters, func(p wire.Parameter) bool { return p.Name+p.Selector == name })
+		if i < 0 {
+			out.InvalidParameters = append(out.InvalidParameters, name)
+			continue
+		}
+		p := set.Parameters[i]
+		if p.Type == "SecureString" && !in.WithDecryption {
+			p.Value = "sealed"
+		}
+		out.Parameters = append(out.Parameters, p)
+	}
+	return out, "", nil
 }
 
 func (s *Server) register(r *http.Request, body []byte) (any, string, error) {

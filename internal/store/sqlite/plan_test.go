@@ -38,7 +38,12 @@ func TestQueryPlans(t *testing.T) {
 			tx.RemoveTags(testScope, "Document", "d", []string{"k"}), tx.DropTags(testScope, "Document", "d"), putDocument(tx, "d", 1),
 			tx.PutDocumentVersion(testScope, "d", &ssmrun.DocumentVersion{Number: 2}),
 			tx.RemoveDocumentShare(testScope, "d", "a"), tx.DeleteDocumentVersion(testScope, "d", 2), tx.DeleteDocument(testScope, "d"),
-			tx.PutInstance(&ssmrun.Instance{ID: "k", Scope: testScope}), tx.DeleteInstance(testScope, "k"), tx.DropEC2Instance("i"))
+			tx.PutInstance(&ssmrun.Instance{ID: "k", Scope: testScope}), tx.DeleteInstance(testScope, "k"), tx.DropEC2Instance("i"),
+			tx.PutParameter(&store.Parameter{Name: "/a/b", Scope: testScope, Version: 1}, 1),
+			tx.PutParameter(&store.Parameter{Name: "/a/b", Scope: testScope, Version: 2}, 1),
+			tx.PutParameter(&store.Parameter{Name: "/a/c", Scope: testScope, Version: 1}, 1),
+			tx.PutParameter(&store.Parameter{Name: "/gone", Scope: testScope, Version: 1}, 1),
+			tx.DeleteParameter(testScope, "/gone"))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +82,9 @@ func TestQueryPlans(t *testing.T) {
 		func(tx store.Tx) error { _, err := tx.Tags(testScope, "Document", "d"); return err },
 		func(tx store.Tx) error { _, err := tx.TaggedIDs(testScope, "Document", "k", nil); return err },
 		func(tx store.Tx) error { _, err := tx.TaggedIDs(testScope, "Document", "k", []string{"v"}); return err },
+		func(tx store.Tx) error { _, err := tx.Parameter(testScope, "/a/b", 0); return err },
+		func(tx store.Tx) error { _, err := tx.Parameter(testScope, "/a/b", 2); return err },
+		func(tx store.Tx) error { _, err := tx.CountParameters(testScope); return err },
 		func(tx store.Tx) error { return listAll(tx, now) },
 	} {
 		if err := db.View(ctx, fn); err != nil && !errors.Is(err, ssmrun.ErrNotFound) {
@@ -153,6 +161,28 @@ func listAll(tx store.Tx, now time.Time) error {
 		_, next, err := tx.ListInstances(testScope, q, store.Page{Limit: 1})
 		if err == nil && next != "" {
 			_, _, err = tx.ListInstances(testScope, q, store.Page{Limit: 1, Token: next})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, q := range []store.ParameterQuery{
+		{},
+		{Under: []string{"/a/"}},
+		{Under: []string{"/a/"}, Deep: true},
+		{Under: []string{"/a/", "/b/"}},
+		{Under: []string{"/"}},
+		{Names: []string{"/a/b", "/a/c"}},
+		{Prefixes: []string{"/a"}},
+		{Parts: []string{"a"}},
+		{Types: []string{""}},
+		{KeyIDs: []string{""}},
+		{KeyIDPrefixes: []string{""}},
+		{Tiers: []string{""}, DataTypes: []string{""}},
+	} {
+		_, next, err := tx.ListParameters(testScope, q, store.Page{Limit: 1})
+		if err == nil && next != "" {
+			_, _, err = tx.ListParameters(testScope, q, store.Page{Limit: 1, Token: next})
 		}
 		if err != nil {
 			return err

@@ -28,6 +28,14 @@ func (w *where) in(column string, values []string) {
 	}
 }
 
+// prefix selects rows whose column begins with one of the values; no values
+// select all.
+func (w *where) prefix(column string, values []string) {
+	if len(values) > 0 {
+		w.add("EXISTS (SELECT 1 FROM json_each(?) WHERE substr("+column+", 1, length(value)) = value)", list(values))
+	}
+}
+
 // between selects the rows of a list's time members, and those after a place;
 // column is that of the command's number, which orders those of one time.
 // InvokedAfter belongs to the result, InvokedBefore does not. Of two lower

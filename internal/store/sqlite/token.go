@@ -19,6 +19,7 @@ const (
 	instanceList   = "instances"
 	activationList = "activations"
 	ec2List        = "ec2"
+	parameterList  = "parameters"
 )
 
 // position is the last row of a page: the next one begins after it, whatever
@@ -36,8 +37,9 @@ func (p position) compare(q position) int {
 	return cmp.Or(cmp.Compare(p.Newest, q.Newest), cmp.Compare(p.N, q.N), cmp.Compare(p.Instance, q.Instance))
 }
 
-// maxToken bounds what is decoded; ids are not longer than 36 characters.
-const maxToken = 512
+// maxToken bounds what is decoded: the names of parameters have up to 1011
+// characters.
+const maxToken = 2048
 
 var tokenEncoding = base64.RawURLEncoding.Strict()
 

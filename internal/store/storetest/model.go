@@ -26,6 +26,7 @@ type model struct {
 	tags        map[tagKey]string
 	documents   documentsModel
 	ec2         map[string]store.EC2Instance
+	parameters  map[parameterKey][]store.Parameter // versions, the oldest first
 }
 
 type (
@@ -64,6 +65,7 @@ func newModel() *model {
 		activations: map[string]store.Activation{},
 		tags:        map[tagKey]string{},
 		ec2:         map[string]store.EC2Instance{},
+		parameters:  map[parameterKey][]store.Parameter{},
 	}
 }
 
@@ -74,7 +76,7 @@ func (m *model) clone() *model {
 	c.invocations, c.plugins = maps.Clone(m.invocations), maps.Clone(m.plugins)
 	c.instances, c.documents = maps.Clone(m.instances), m.documents.clone()
 	c.activations, c.tags = maps.Clone(m.activations), maps.Clone(m.tags)
-	c.ec2 = maps.Clone(m.ec2)
+	c.ec2, c.parameters = maps.Clone(m.ec2), maps.Clone(m.parameters)
 	return &c
 }
 

@@ -78,6 +78,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"EC2/Stopped", testStoppedMachines},
 		{"EC2/List", testListEC2IDs},
 		{"Tags", testTags},
+		{"Parameters", testParameters},
+		{"Parameters/List", testListParameters},
 		{"Pages/Stable", testPagesStable},
 		{"Pages/Tokens", testPageTokens},
 		{"Pages/Limit", testPageLimit},
