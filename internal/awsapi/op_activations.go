@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -197,11 +198,8 @@ func (a *API) describeActivations(ctx context.Context, c *Call) (any, error) {
 func intersect(a, b []string) []string {
 	var both []string
 	for _, s := range a {
-		for _, t := range b {
-			if s == t {
-				both = append(both, s)
-				break
-			}
+		if slices.Contains(b, s) {
+			both = append(both, s)
 		}
 	}
 	return both

@@ -22,22 +22,22 @@ import (
 
 // ec2Entry is an entry of the file that --ec2-instances names.
 type ec2Entry struct {
-	InstanceId         string
+	InstanceID         string `json:"InstanceId"`
 	State              string // default running
 	IamInstanceProfile string // the profile's name; "" for none
 	Name               string // the tag Name
 	Tags               map[string]string
 	Region             string // default the first that is served
 	Account            string // default the service's own
-	PrivateIpAddress   string
-	PublicIpAddress    string
-	PrivateDnsName     string
+	PrivateIPAddress   string `json:"PrivateIpAddress"`
+	PublicIPAddress    string `json:"PublicIpAddress"`
+	PrivateDNSName     string `json:"PrivateDnsName"`
 	AvailabilityZone   string
 	InstanceType       string
 	Architecture       string
 	PlatformDetails    string
 	KeyName            string
-	ImageId            string
+	ImageID            string `json:"ImageId"`
 	LaunchTime         string // RFC 3339
 }
 
@@ -62,7 +62,7 @@ func readEC2Instances(file string, scopes []ssmrun.Scope) ([]store.EC2Instance, 
 	for n, r := range raw {
 		i, err := readEC2Entry(r, scopes)
 		if err == nil && seen[i.ID] > 0 {
-			err = fmt.Errorf("InstanceId: entry %d has the same", seen[i.ID])
+			err = wrong("InstanceId", "entry %d has the same", seen[i.ID])
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("entry %d%s: %w", n+1, entryName(r), err))
@@ -76,11 +76,13 @@ func readEC2Instances(file string, scopes []ssmrun.Scope) ([]store.EC2Instance, 
 
 // entryName is the id that an entry which cannot be read seems to have.
 func entryName(r json.RawMessage) string {
-	var e struct{ InstanceId string }
-	if json.Unmarshal(r, &e) != nil || e.InstanceId == "" {
+	var e struct {
+		InstanceID string `json:"InstanceId"`
+	}
+	if json.Unmarshal(r, &e) != nil || e.InstanceID == "" {
 		return ""
 	}
-	return " (" + ssmrun.Head(e.InstanceId, 30) + ")"
+	return " (" + ssmrun.Head(e.InstanceID, 30) + ")"
 }
 
 func readEC2Entry(r json.RawMessage, scopes []ssmrun.Scope) (*store.EC2Instance, error) {
@@ -88,13 +90,13 @@ func readEC2Entry(r json.RawMessage, scopes []ssmrun.Scope) (*store.EC2Instance,
 	d := json.NewDecoder(bytes.NewReader(r))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&e); err != nil {
-		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, fmt.Errorf("%s: a %s cannot stand there", orEntry(wrong.Field), wrong.Value)
+		if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, wrong(orEntry(mismatch.Field), "a %s cannot stand there", mismatch.Value)
 		}
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "json: "))
 	}
 	if key := twice(r); key != "" {
-		return nil, fmt.Errorf("%s: it is named twice", key)
+		return nil, wrong(key, "it is named twice")
 	}
 	if err := e.check(scopes); err != nil {
 		return nil, err
@@ -103,14 +105,14 @@ func readEC2Entry(r json.RawMessage, scopes []ssmrun.Scope) (*store.EC2Instance,
 	if e.LaunchTime != "" {
 		var err error
 		if launched, err = time.Parse(time.RFC3339, e.LaunchTime); err != nil {
-			return nil, fmt.Errorf("LaunchTime: %q is no time like 2026-01-31T12:00:00Z", e.LaunchTime)
+			return nil, wrong("LaunchTime", "%q is no time like 2026-01-31T12:00:00Z", e.LaunchTime)
 		}
 	}
 	i := &store.EC2Instance{
-		ID: e.InstanceId, Scope: ssmrun.Scope{Account: e.Account, Region: e.Region}, State: e.State,
-		Profile: e.IamInstanceProfile, PrivateIP: e.PrivateIpAddress, PrivateDNS: e.PrivateDnsName, PublicIP: e.PublicIpAddress,
+		ID: e.InstanceID, Scope: ssmrun.Scope{Account: e.Account, Region: e.Region}, State: e.State,
+		Profile: e.IamInstanceProfile, PrivateIP: e.PrivateIPAddress, PrivateDNS: e.PrivateDNSName, PublicIP: e.PublicIPAddress,
 		AvailabilityZone: e.AvailabilityZone, InstanceType: e.InstanceType, Architecture: e.Architecture,
-		Platform: e.PlatformDetails, KeyName: e.KeyName, ImageID: e.ImageId, LaunchedAt: launched, Tags: e.Tags,
+		Platform: e.PlatformDetails, KeyName: e.KeyName, ImageID: e.ImageID, LaunchedAt: launched, Tags: e.Tags,
 	}
 	if e.Name != "" {
 		i.Tags = maps.Clone(e.Tags)
@@ -154,33 +156,38 @@ func twice(r json.RawMessage) string {
 	return ""
 }
 
+// wrong says what is wrong with a field.
+func wrong(field, format string, args ...any) error {
+	return fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...))
+}
+
 func (e *ec2Entry) check(scopes []ssmrun.Scope) error {
 	served := func(s ssmrun.Scope) bool { return slices.Contains(scopes, s) }
 	switch {
-	case !ssmrun.ValidInstanceID(e.InstanceId) || !strings.HasPrefix(e.InstanceId, "i-"):
-		return fmt.Errorf("InstanceId: %q is not i- and 8 or 17 hexadecimal digits", e.InstanceId)
+	case !ssmrun.ValidInstanceID(e.InstanceID) || !strings.HasPrefix(e.InstanceID, "i-"):
+		return wrong("InstanceId", "%q is not i- and 8 or 17 hexadecimal digits", e.InstanceID)
 	case !served(ssmrun.Scope{Account: e.Account, Region: scopes[0].Region}):
-		return fmt.Errorf("Account: %q is not served; --account-id and --other-account name those that are", e.Account)
+		return wrong("Account", "%q is not served; --account-id and --other-account name those that are", e.Account)
 	case !served(ssmrun.Scope{Account: e.Account, Region: e.Region}):
-		return fmt.Errorf("Region: %q is not served; --region names those that are", e.Region)
+		return wrong("Region", "%q is not served; --region names those that are", e.Region)
 	case strings.ContainsAny(e.IamInstanceProfile, "/: "):
-		return fmt.Errorf("IamInstanceProfile: %q is not a profile's name; give it without ARN and path", e.IamInstanceProfile)
+		return wrong("IamInstanceProfile", "%q is not a profile's name; give it without ARN and path", e.IamInstanceProfile)
 	case e.Name != "" && e.Tags["Name"] != "" && e.Name != e.Tags["Name"]:
-		return errors.New("Name: Tags has another Name; leave one out")
+		return wrong("Name", "Tags has another Name; leave one out")
 	case len(e.Tags) > 50:
-		return fmt.Errorf("Tags: an instance has 50 at most, not %d", len(e.Tags))
+		return wrong("Tags", "an instance has 50 at most, not %d", len(e.Tags))
 	}
 	if _, ok := awsapi.EC2States[e.State]; !ok {
-		return fmt.Errorf("State: %q is none of %s", e.State, strings.Join(slices.Sorted(maps.Keys(awsapi.EC2States)), ", "))
+		return wrong("State", "%q is none of %s", e.State, strings.Join(slices.Sorted(maps.Keys(awsapi.EC2States)), ", "))
 	}
-	for field, ip := range map[string]string{"PrivateIpAddress": e.PrivateIpAddress, "PublicIpAddress": e.PublicIpAddress} {
+	for field, ip := range map[string]string{"PrivateIpAddress": e.PrivateIPAddress, "PublicIpAddress": e.PublicIPAddress} {
 		if ip != "" && net.ParseIP(ip) == nil {
-			return fmt.Errorf("%s: %q is no IP address", field, ip)
+			return wrong(field, "%q is no IP address", ip)
 		}
 	}
 	for key, value := range e.Tags {
 		if key == "" || len(key) > 128 || len(value) > 256 || strings.HasPrefix(strings.ToLower(key), "aws:") {
-			return fmt.Errorf("Tags: the tag %q cannot be: a key has 1 to 128 characters and does not begin with aws:, a value up to 256", key)
+			return wrong("Tags", "the tag %q cannot be: a key has 1 to 128 characters and does not begin with aws:, a value up to 256", key)
 		}
 	}
 	return nil

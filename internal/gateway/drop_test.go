@@ -14,6 +14,21 @@ import (
 	"ssmrun/internal/wire"
 )
 
+// dial asks for a channel, and gives the status of the answer.
+func (b *bundle) dial(url string) (*websocket.Conn, int) {
+	b.t.Helper()
+	conn, resp, err := websocket.Dial(b.ctx, url, nil)
+	if resp == nil {
+		b.t.Fatal(err)
+	}
+	if err != nil {
+		_ = resp.Body.Close()
+		return nil, resp.StatusCode
+	}
+	b.t.Cleanup(func() { _ = conn.CloseNow() })
+	return conn, resp.StatusCode
+}
+
 func TestDrop(t *testing.T) {
 	t.Parallel()
 	b := setup(t, time.Hour)
@@ -24,9 +39,8 @@ func TestDrop(t *testing.T) {
 	if _, _, err := f.conn.Read(b.ctx); err == nil || b.ctx.Err() != nil {
 		t.Errorf("the channel of a dropped instance is open: %v", err)
 	}
-	_, resp, err := websocket.Dial(b.ctx, b.url, nil)
-	if err == nil || resp == nil || resp.StatusCode != http.StatusForbidden {
-		t.Errorf("it came back: %v", err)
+	if _, status := b.dial(b.url); status != http.StatusForbidden {
+		t.Errorf("it came back: %d", status)
 	}
 }
 
@@ -35,9 +49,7 @@ func TestDrop(t *testing.T) {
 func TestDroppedWhileConnecting(t *testing.T) {
 	t.Parallel()
 	b := setup(t, time.Hour)
-	conn, _, err := websocket.Dial(b.ctx, b.url, nil)
-	b.must(err)
-	t.Cleanup(func() { _ = conn.CloseNow() })
+	conn, _ := b.dial(b.url)
 	b.must(b.store.Update(b.ctx, func(tx store.Tx) error { return tx.DeleteInstance(scope, instance) }))
 	b.gateway.Drop(instance)
 	b.must(conn.Write(b.ctx, websocket.MessageText, []byte(`{"MessageSchemaVersion":"1.0","RequestId":"r","TokenValue":"`+b.identity.ChannelToken(instance)+`"}`)))
@@ -58,11 +70,10 @@ func TestAnotherAccountsInstance(t *testing.T) {
 		b.gateway.ServeChannel(w, r, instance, caller)
 	}))
 	t.Cleanup(srv.Close)
-	_, resp, err := websocket.Dial(b.ctx, "ws"+strings.TrimPrefix(srv.URL, "http"), nil)
-	if err == nil || resp == nil || resp.StatusCode != http.StatusForbidden {
-		t.Errorf("its channel: %v", err)
+	if _, status := b.dial("ws" + strings.TrimPrefix(srv.URL, "http")); status != http.StatusForbidden {
+		t.Errorf("its channel: %d", status)
 	}
-	_, err = b.gateway.Call(b.ctx, wire.OpUpdateInstanceInformation, caller, []byte(`{"InstanceId":"`+instance+`"}`))
+	_, err := b.gateway.Call(b.ctx, wire.OpUpdateInstanceInformation, caller, []byte(`{"InstanceId":"`+instance+`"}`))
 	if err == nil || !strings.Contains(err.Error(), "not registered") {
 		t.Errorf("a report for it: %v", err)
 	}
