@@ -32,8 +32,12 @@ var errWrongVersion = errors.New("no such version")
 // Errors: ssmrun.CodeInvalidDocument; ssmrun.CodeInvalidDocumentVersion around
 // errWrongVersion.
 func (a *API) loadDocument(ctx context.Context, scope ssmrun.Scope, name, version string) (l *loaded, err error) {
+	in := &documentRequest{Name: name, DocumentVersion: version}
+	if b := builtInNamed(scope, name); b != nil { // most commands are of these
+		return loadBuiltIn(openBuiltIn(b), in)
+	}
 	err = a.cfg.Store.View(ctx, func(tx store.Tx) error {
-		l, err = loadVersion(tx, scope, &documentRequest{Name: name, DocumentVersion: version})
+		l, err = loadVersion(tx, scope, in)
 		return err
 	})
 	return l, err

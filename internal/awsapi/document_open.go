@@ -31,6 +31,9 @@ type opened struct {
 // the caller's account, or by its ARN, which may also be another account's
 // that is shared with the caller. Anything else does not exist.
 func openDocument(tx store.Tx, caller ssmrun.Scope, nameOrARN string) (*opened, error) {
+	if b := builtInNamed(caller, nameOrARN); b != nil {
+		return openBuiltIn(b), nil
+	}
 	missing := ssmrun.Errorf(ssmrun.CodeInvalidDocument, "Document with name %s does not exist.", nameOrARN)
 	region, account, name, isARN := parseDocumentARN(nameOrARN)
 	if !isARN {
@@ -38,11 +41,6 @@ func openDocument(tx store.Tx, caller ssmrun.Scope, nameOrARN string) (*opened, 
 	}
 	if region != caller.Region {
 		return nil, missing
-	}
-	if !isARN || account == "" {
-		if b, ok := document.BuiltIn(name); ok {
-			return openBuiltIn(b), nil
-		}
 	}
 	scope := ssmrun.Scope{Account: account, Region: region}
 	d, err := tx.Document(scope, name)
@@ -70,6 +68,23 @@ func openDocument(tx store.Tx, caller ssmrun.Scope, nameOrARN string) (*opened, 
 		return nil, missing
 	}
 	return o, nil
+}
+
+// builtInNamed gives the document of AWS that the caller means by a name or an
+// ARN; nil where it is none.
+func builtInNamed(caller ssmrun.Scope, nameOrARN string) *document.Builtin {
+	name := nameOrARN
+	if region, account, inARN, ok := parseDocumentARN(nameOrARN); ok {
+		if region != caller.Region || account != "" {
+			return nil
+		}
+		name = inARN
+	}
+	b, ok := document.BuiltIn(name)
+	if !ok {
+		return nil
+	}
+	return b
 }
 
 func openBuiltIn(b *document.Builtin) *opened {

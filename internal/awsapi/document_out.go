@@ -76,7 +76,7 @@ func (a *API) describe(tx store.Tx, l *loaded) (*documentDescription, error) {
 		DefaultVersion: ssmrun.DocumentVersionNumber(l.Default), DocumentFormat: v.Format, TargetType: v.TargetType,
 		Requires: l.Requires, ReviewStatus: v.ReviewStatus,
 	}
-	d := document.Description{}
+	var d document.Description
 	if l.parsed != nil {
 		d = l.parsed.Describe()
 	} else {
