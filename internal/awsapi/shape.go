@@ -27,6 +27,7 @@ type shape struct {
 	text     string            // how AWS spells the pattern
 	enum     []string
 	quiet    bool // no value is echoed
+	typeName string // of a structure, as AWS echoes it
 }
 
 type member struct {
@@ -60,6 +61,7 @@ func need(name string, s shape) member  { return member{name: name, shape: s, re
 func enum(values ...string) shape       { return shape{kind: text, enum: values} }
 func (s shape) length(lo, hi int) shape { s.min, s.hasMin, s.max = lo, lo > 0, hi; return s }
 func (s shape) silent() shape           { s.quiet = true; return s }
+func (s shape) named(t string) shape    { s.typeName = t; return s }
 func (s shape) like(pattern string) shape {
 	// AWS matches the whole value, whatever anchors the pattern has.
 	s.pattern, s.text = regexp.MustCompile(`^(?:`+pattern+`)$`), pattern
@@ -105,7 +107,7 @@ type checker struct {
 func (c *checker) fail(s shape, path string, v any, constraint string) {
 	value := ""
 	if !s.quiet {
-		value = "'" + show(v) + "' "
+		value = "'" + s.show(v) + "' "
 	}
 	c.failures = append(c.failures, fmt.Sprintf("Value %sat '%s' failed to satisfy constraint: %s", value, path, constraint))
 }
@@ -276,24 +278,42 @@ func enumText(values []string) string {
 	return "Member must satisfy enum value set: [" + strings.Join(values, ", ") + "]"
 }
 
-// show spells a value as AWS echoes it: lists as [a, b].
-func show(v any) string {
+// show spells a value as AWS echoes it: lists as [a, b], structures as
+// Type(member=value).
+func (s shape) show(v any) string {
 	switch v := v.(type) {
 	case []any:
 		parts := make([]string, len(v))
 		for i, x := range v {
-			parts[i] = show(x)
+			parts[i] = s.part("").show(x)
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
 	case map[string]any:
 		parts := make([]string, 0, len(v))
 		for _, k := range sorted(v) {
-			parts = append(parts, lowerFirst(k)+"="+show(v[k]))
+			parts = append(parts, lowerFirst(k)+"="+s.part(k).show(v[k]))
+		}
+		if s.typeName != "" {
+			return s.typeName + "(" + strings.Join(parts, ", ") + ")"
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
 	default:
 		return fmt.Sprint(v)
 	}
+}
+
+// part is the shape of a list's elements, of a map's values or of a member; the
+// zero shape where there is none.
+func (s shape) part(name string) shape {
+	if s.element != nil {
+		return *s.element
+	}
+	for _, m := range s.members {
+		if m.name == name {
+			return m.shape
+		}
+	}
+	return shape{}
 }
 
 func join(path, name string) string {

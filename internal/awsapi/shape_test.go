@@ -36,6 +36,10 @@ func TestCheckSaysWhatAWSSays(t *testing.T) {
 			`1 validation error detected: Value '[]' at 'alarmConfiguration.alarms' failed to satisfy constraint: Member must have length greater than or equal to 1`,
 		},
 		{
+			"an element too many", sendCommandInput, `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[{"Name":"a"},{"Name":"b"}]}}`, ssmrun.CodeValidation,
+			`1 validation error detected: Value '[Alarm(name=a), Alarm(name=b)]' at 'alarmConfiguration.alarms' failed to satisfy constraint: Member must have length less than or equal to 1`,
+		},
+		{
 			"a blank name", sendCommandInput, `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[{"Name":""}]}}`, ssmrun.CodeValidation,
 			`2 validation errors detected: Value '' at 'alarmConfiguration.alarms.1.member.name' failed to satisfy constraint: Member must have length greater than or equal to 1; Value '' at 'alarmConfiguration.alarms.1.member.name' failed to satisfy constraint: Member must satisfy regular expression pattern: ^(?!\s*$).+`,
 		},

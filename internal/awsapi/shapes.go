@@ -52,7 +52,7 @@ var sendCommandInput = object(
 		opt("CloudWatchOutputEnabled", flag()))),
 	opt("AlarmConfiguration", object(
 		opt("IgnorePollAlarmFailure", flag()),
-		need("Alarms", listOf(1, 1, object(need("Name", notBlank.length(1, 255))))))),
+		need("Alarms", listOf(1, 1, object(need("Name", notBlank.length(1, 255))).named("Alarm"))))),
 )
 
 // notBlank is AWS's ^(?!\s*$).+, which Go's expressions cannot spell.
