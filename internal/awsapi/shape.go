@@ -26,7 +26,7 @@ type shape struct {
 	match    func(string) bool // where pattern is one that Go cannot spell
 	text     string            // how AWS spells the pattern
 	enum     []string
-	quiet    bool // no value is echoed
+	quiet    bool   // no value is echoed
 	typeName string // of a structure, as AWS echoes it
 }
 

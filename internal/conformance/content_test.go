@@ -146,7 +146,7 @@ func (s *contentSpec) fromDescription(d any) {
 // the version that the case's command runs.
 func (s *contentSpec) fromWords(one *theCase, text string, used bool) {
 	run := []any{"true"}
-	if row := rowOf(one.Operation, one.Output); used && row["DocumentName"] == "<document>" {
+	if row := rowOf(one.Operation, one.Output); used && row["DocumentName"] == "<document>" && one.Operation != "SendCommand" {
 		run = new(plan).script([]*theCase{one}, text)
 	}
 	defaults := map[string]string{}

@@ -20,7 +20,7 @@ var (
 	sendMember  = regexp.MustCompile(`\b(TimeoutSeconds|MaxConcurrency|MaxErrors|OutputS3BucketName|OutputS3KeyPrefix|Comment) (<[a-z-]+>|[\w./%-]+)`)
 	sentAs      = regexp.MustCompile(`sent as \[([^\]]*)\]`)
 	failedRun   = regexp.MustCompile(`failed to run commands: exit status (\d+)$`)
-	finished    = regexp.MustCompile(`\bfinished\b`)
+	finished    = regexp.MustCompile(`(?:^|[^t] )finished\b`) // and not "not finished"
 	urlPrefix   = regexp.MustCompile(`/<bucket>/(.+?)/?<command-id>/`)
 	unknownID   = regexp.MustCompile(`no such command|never existed|unknown command`)
 )

@@ -69,7 +69,7 @@ var (
 	untagged    = regexp.MustCompile(`no node`)
 	emptyGroup  = regexp.MustCompile(`empty (resource )?group`)
 	groupOfNode = regexp.MustCompile(`group (of|with|that has) .*node`)
-	alarmState  = regexp.MustCompile(`alarm (set to|in state) (ALARM|OK|INSUFFICIENT_DATA)|no such alarm`)
+	alarmState  = regexp.MustCompile(`alarm (set to|in state) (ALARM|OK|INSUFFICIENT_DATA)`)
 )
 
 var ended = []string{"Success", "Failed", "Cancelled", "TimedOut"}
@@ -121,7 +121,7 @@ func makePlan(list *catalog, one *theCase) *plan {
 	if m := inARow.FindStringSubmatch(text); m != nil {
 		p.writes = number(m[1]) - 1
 	}
-	p.paused = p.paused || stalled.MatchString(text)
+	p.paused = p.place != still && (p.paused || stalled.MatchString(text))
 	return p
 }
 

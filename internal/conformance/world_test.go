@@ -11,7 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
@@ -112,7 +111,8 @@ func hurriedPath(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	testenv.WriteFile(t, filepath.Join(dir, "sleep"), fmt.Sprintf("#!/bin/sh\nexec %s $(($1 / %d))\n", real, haste), 0o755)
+	script := fmt.Sprintf("#!/bin/sh\ncase $1 in\n*[!0-9]* | '') ;;\n*) [ \"$1\" -lt %d ] || set -- $(($1 / %d)) ;;\nesac\nexec %s \"$@\"\n", longest, haste, real)
+	testenv.WriteFile(t, filepath.Join(dir, "sleep"), script, 0o755)
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // the agents look into it
 		t.Fatal(err)
 	}
@@ -136,17 +136,17 @@ func (s *station) startStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	// At work is who has done something: being Online may be a memory.
-	sent, err := call(t.Context(), s.Service, "SendCommand", map[string]any{
+	ctx, input := testenv.Context(t), map[string]any{
 		"DocumentName": "AWS-RunShellScript", "InstanceIds": s.nodes, "Parameters": map[string]any{"commands": []string{"true"}},
-	})
-	for n := 0; err == nil && sent.problem() != "" && n < 200; n++ {
-		<-time.After(50 * time.Millisecond)
-		sent, err = call(t.Context(), s.Service, "SendCommand", map[string]any{
-			"DocumentName": "AWS-RunShellScript", "InstanceIds": s.nodes, "Parameters": map[string]any{"commands": []string{"true"}},
-		})
 	}
-	if err == nil && sent.problem() == "" {
-		err = settle(t.Context(), s.Service, textAt(sent.body, "Command", "CommandId"))
+	var sent *answer
+	err := until(ctx, testenv.StartTimeout, "the agent is there", func() (bool, error) {
+		var err error
+		sent, err = call(ctx, s.Service, "SendCommand", input)
+		return err == nil && sent.problem() == "", err
+	})
+	if err == nil {
+		err = settle(ctx, s.Service, textAt(sent.body, "Command", "CommandId"))
 	}
 	err = errors.Join(err, agent.Process.Kill())
 	_ = agent.Wait() // killed
