@@ -65,7 +65,7 @@ type contentSpec struct {
 	parameters          object
 	plugin              string
 	steps               []step
-	sameID, noSteps     bool
+	sameID              bool // all properties of schema 1.2 have one id
 }
 
 type step struct {

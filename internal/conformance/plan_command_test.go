@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -62,8 +63,8 @@ func (p *plan) planCommand(from []*theCase, text string) {
 func (p *plan) invent(from []*theCase, text string) map[string]any {
 	send := map[string]any{"DocumentName": "AWS-RunShellScript"}
 	script := map[string]any{}
-	for i := len(from) - 1; i >= 0; i-- {
-		row := rowOf(from[i].Operation, from[i].Output)
+	for _, c := range slices.Backward(from) {
+		row := rowOf(c.Operation, c.Output)
 		p.members(send, row)
 		if params, ok := row["Parameters"].(map[string]any); ok {
 			script = params
@@ -127,7 +128,7 @@ func (p *plan) members(send, row map[string]any) {
 func whichNodes(from []*theCase, text string) []any {
 	if m := sentAs.FindStringSubmatch(text); m != nil {
 		var ids []any
-		for _, name := range strings.Split(m[1], ",") {
+		for name := range strings.SplitSeq(m[1], ",") {
 			ids = append(ids, "<"+strings.Trim(strings.TrimSpace(name), "<>")+">")
 		}
 		return ids

@@ -38,6 +38,7 @@ type request struct {
 type plan struct {
 	missing string // what of it cannot be made; "" where all can
 	place   place
+	gone    bool // the node does not exist any more
 	paused  bool // agents do not answer while the question is asked
 	nodes   int  // how many are needed
 	// documents are calls about <document>, in their order. hash is the content
@@ -59,6 +60,7 @@ type plan struct {
 // The phrases of `given` that are no matter of documents or scripts.
 var (
 	agentGone   = regexp.MustCompile(`agent (service )?(is )?(stopped|down)|agent never came back|agent stop`)
+	nodeGone    = regexp.MustCompile(`(machine|instance|node) (is |was )?(stopped|terminated)`)
 	stalled     = regexp.MustCompile(`reboot`)
 	soonAfter   = regexp.MustCompile(`within (about )?0?\.\d+ s of SendCommand`)
 	inARow      = regexp.MustCompile(`(\w+) document writes within`)
@@ -90,11 +92,11 @@ func number(s string) int {
 func makePlan(list *catalog, one *theCase) *plan {
 	from := list.sources(one)
 	var words []string
-	for i := len(from) - 1; i >= 0; i-- {
-		words = append(words, from[i].Given)
+	for _, c := range slices.Backward(from) {
+		words = append(words, c.Given)
 	}
 	text := strings.Join(words, "; ")
-	p := &plan{nodes: 1}
+	p := &plan{nodes: 1, gone: nodeGone.MatchString(text)}
 	if strings.Contains(one.Operation, ":") && one.Operation != "S3:ListObjectsV2" {
 		p.missing = one.Operation + " is a call of another service, which there is none of here"
 	}

@@ -61,6 +61,9 @@ func (w *world) play(ctx context.Context, one *theCase, p *plan, n int, scratch 
 		pl.values["instance-"+string(rune('a'+i))] = id
 	}
 	pl.values["instance-id"] = ids[0]
+	if p.gone {
+		pl.values["instance-id"] = "i-0fedcba9876543210" // nobody knows it
+	}
 	if p.foreign {
 		pl.values["account"] = otherAccount
 	}
