@@ -136,7 +136,7 @@ func (s *station) startStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	// At work is who has done something: being Online may be a memory.
-	ctx, input := testenv.Context(t), map[string]any{
+	ctx, input := t.Context(), map[string]any{
 		"DocumentName": "AWS-RunShellScript", "InstanceIds": s.nodes, "Parameters": map[string]any{"commands": []string{"true"}},
 	}
 	var sent *answer
