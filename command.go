@@ -48,11 +48,42 @@ type Command struct {
 	MaxErrors      string
 	Output         OutputLocation
 	ServiceRole    string
+	// Steps are the document's, in order.
+	Steps []Step
 
 	State  State
 	Counts Counts
+	// Turn is the instance whose turn came last; they come by instance id. ""
+	// before the first.
+	Turn string
 	// Revision grows by one with every change that ListCommands shows.
 	Revision int64
+}
+
+// Step is a step of a command's document: under which name its result is kept
+// and asked for, and which plugin runs it.
+type Step struct {
+	Name   string // aws:runShellScript for schema 1.2, the step's name for 2.x
+	Action string // aws:runShellScript
+}
+
+// Plugins gives the result of every step on one instance, in order: those that
+// are kept, and, for a step of which no agent has said anything, that it is
+// pending.
+func (c *Command) Plugins(instanceID string, kept []Plugin) []Plugin {
+	out := make([]Plugin, len(c.Steps))
+	for n, s := range c.Steps {
+		out[n] = Plugin{
+			CommandID: c.ID, InstanceID: instanceID, Name: s.Name, Action: s.Action, Index: n,
+			State: NewState, ExitCode: ExitNotStarted,
+		}
+	}
+	for _, p := range kept {
+		if p.Index >= 0 && p.Index < len(out) {
+			out[p.Index] = p
+		}
+	}
+	return out
 }
 
 // Invocation is a command on one instance.
@@ -86,9 +117,9 @@ type Invocation struct {
 type Plugin struct {
 	CommandID  string
 	InstanceID string
-	Name       string // aws:runShellScript for schema 1.2, the step's name for 2.x
-	Action     string // the plugin that runs it, aws:runShellScript
-	Index      int    // position in the document, from 0
+	Name       string // as Step.Name
+	Action     string // as Step.Action
+	Index      int    // position in Command.Steps
 	State      State
 	ExitCode   int       // ResponseCode: -1 before the end
 	Started    time.Time // zero: not started
@@ -148,6 +179,7 @@ type Instance struct {
 	PlatformVersion string
 	ActivationID    string
 	IamRole         string
+	DefaultName     string // DefaultInstanceName of its activation
 	PublicKey       string // base64 DER SPKI that it registered
 	Fingerprint     string
 	RegisteredAt    time.Time
@@ -174,17 +206,21 @@ func (i Instance) ResourceType() string {
 	return "EC2Instance"
 }
 
-// Document is one version of a document.
-type Document struct {
-	Name          string
-	Scope         Scope // zero Scope: owned by Amazon, there in every scope
-	Version       string
-	Content       string // as submitted
-	Format        string // JSON, YAML, TEXT
-	Type          string // Command, Automation, …
-	SchemaVersion string
-	CreatedAt     time.Time
-	Owner         string // account id, or Amazon
+// Service and Kind are how an ARN spells the instance:
+// arn:aws:SERVICE:REGION:ACCOUNT:KIND/ID.
+func (i Instance) Service() string {
+	if i.ResourceType() == "ManagedInstance" {
+		return "ssm"
+	}
+	return "ec2"
+}
+
+// Kind: see Service.
+func (i Instance) Kind() string {
+	if i.ResourceType() == "ManagedInstance" {
+		return "managed-instance"
+	}
+	return "instance"
 }
 
 var instanceID = regexp.MustCompile(`^(i-([0-9a-f]{8}|[0-9a-f]{17})|mi-[0-9a-f]{17})$`)

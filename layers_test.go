@@ -39,6 +39,7 @@ var may = map[string][]string{
 	"internal/agent/plugin/shellscript": {"", "internal/executor", "internal/document", "internal/agent/plugin"},
 	"internal/agent":                    {"", "internal/wire", "internal/document", "internal/executor", "internal/agentlink", "internal/agent/state", "internal/agent/journal", "internal/agent/output", "internal/agent/plugin", "internal/agent/plugin/shellscript"},
 	"internal/agent/output":             {"", "internal/agentlink"},
+	"internal/sim":                      {"", "internal/wire", "internal/sigv4", "internal/agentlink"},
 	"internal/localagents":              {"", "internal/identity", "internal/agent/state"},
 	"internal/daemon":                   {"", "internal/sigv4", "internal/document", "internal/store", "internal/store/sqlite", "internal/identity", "internal/control", "internal/awsapi", "internal/gateway", "internal/wire", "internal/objects", "internal/localagents", "internal/agent/state"},
 	"internal/runner":                   {"", "internal/document"},
@@ -47,6 +48,7 @@ var may = map[string][]string{
 	"internal/testenv":                  {"", "internal/daemon"},
 	"cmd/ssmrun":                        {"internal/cli", "internal/executor"},
 	"cmd/ssmrun-agent":                  {"internal/agent", "internal/executor"},
+	"cmd/ssmrun-sim":                    {"internal/sim"},
 	"cmd/terraform-provider-ssmrun":     {"internal/provider"},
 }
 

@@ -171,6 +171,8 @@ type Counts struct {
 	Terminated        int // Terminated by MaxErrors
 	Refused           int // Undeliverable, InvalidPlatform, AccessDenied
 	Begun             int // invocations that an agent took, over or not
+	Unanswered        int // invocations that were handed over and that no agent has taken yet
+	Tried             int // how often an agent took one, or none was there to take it: what the ramp goes by
 	InFlight          int // handed over or begun, not over: what MaxConcurrency bounds
 	CancelRequested   bool
 	ErrorsBeyondLimit bool // MaxErrors was passed: nothing further is started

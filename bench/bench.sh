@@ -9,4 +9,4 @@ echo "building the programs"
 CGO_ENABLED=0 go build -ldflags '-s -w' -o "$work/" ./cmd/...
 terraform=$(sh tools/terraform/find.sh) || terraform=$(sh tools/terraform/build.sh | tail -n 1)
 export SSMRUN_TEST_BIN="$work" SSMRUN_TEST_TERRAFORM="$terraform" SSMRUN_BENCH=1
-exec go test -count=1 -timeout 15m -run '^TestTable$' ./bench -v
+exec go test -count=1 -timeout 60m -run '^TestTable$' ./bench -v

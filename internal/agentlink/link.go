@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"ssmrun/internal/sigv4"
 	"ssmrun/internal/wire"
 )
 
@@ -78,11 +79,16 @@ type Config struct {
 	// SaveIdentity makes an identity durable whose key changes because the
 	// service asked for it. nil: keys are never changed.
 	SaveIdentity func(Identity) error
-	HTTP         *http.Client     // NewHTTPClient
-	Now          func() time.Time // time.Now
-	Seed         uint64           // of the jitter; 0 for a random one
-	Logger       *slog.Logger     // discards
-	Timing       Timing
+	// Keys, where set, sign in place of temporary keys, which are then never
+	// asked for: a service's own key may speak for any of its instances, so that
+	// thousands of simulated ones need no RSA signature each. It is called once
+	// for every call to the service and must be quick.
+	Keys   func() (sigv4.Keys, error)
+	HTTP   *http.Client     // NewHTTPClient
+	Now    func() time.Time // time.Now
+	Seed   uint64           // of the jitter; 0 for a random one
+	Logger *slog.Logger     // discards
+	Timing Timing
 }
 
 // Link is an instance's connection to its service. Make it with New, run it
@@ -132,7 +138,7 @@ func New(cfg Config) *Link {
 	return &Link{
 		cfg:    cfg,
 		caller: c,
-		keys:   &keyring{caller: c, save: cfg.SaveIdentity, log: cfg.Logger, identity: cfg.Identity},
+		keys:   &keyring{caller: c, save: cfg.SaveIdentity, log: cfg.Logger, given: cfg.Keys, identity: cfg.Identity},
 		out:    newOutbox(cfg.Timing.ResendMin, cfg.Timing.ResendMax),
 		rnd:    rand.New(rand.NewPCG(cfg.Seed, 0)),
 		status: Status{Since: cfg.Now()},
@@ -209,7 +215,8 @@ func (l *Link) Flush(ctx context.Context) int {
 	return l.out.waiting()
 }
 
-// Credentials gives the instance's temporary keys, renewed where it is time.
+// Credentials gives the instance's temporary keys, renewed where it is time, or
+// Config.Keys.
 func (l *Link) Credentials(ctx context.Context) (Credentials, error) { return l.keys.get(ctx) }
 
 // Status tells whether the control channel is open.

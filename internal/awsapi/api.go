@@ -35,17 +35,30 @@ const (
 type Config struct {
 	Control *control.Controller
 	Store   store.Store
+	// Identity makes activations and assumes roles.
+	Identity *identity.Service
+	// Drop closes the channel of an instance that was deregistered.
+	Drop func(instanceID string)
+	// AgentVersion is the version of the agent that is shipped with the service.
+	AgentVersion string
 	// S3URL gives the base of the addresses of output objects, without a slash
 	// at its end: "http://127.0.0.1:8440".
-	S3URL  func(region string) string
+	S3URL func(region string) string
+	// Seal makes the authentication code of a text for a use, of at least 16
+	// bytes, with a key of the service's that outlives it: callers carry page
+	// tokens from one process to the next. nil: a checksum (tests).
+	Seal func(use, text string) []byte
+	// Races makes the service show AWS's races; see races.go.
+	Races  bool
 	Now    func() time.Time // time.Now where nil
 	Logger *slog.Logger
 }
 
 // API answers calls.
 type API struct {
-	cfg Config
-	ssm map[string]operation
+	cfg   Config
+	ssm   map[string]operation
+	races *races
 }
 
 // Call is a verified request.
@@ -68,13 +81,65 @@ type Subject struct {
 	Document  string   `json:"document,omitempty"`
 	Instances []string `json:"instances,omitempty"`
 	Bucket    string   `json:"bucket,omitempty"`
+	// Activation is an activation's id, Role a role's name or ARN, Resource the
+	// type and id of what tags belong to.
+	Activation string `json:"activation_id,omitempty"`
+	Role       string `json:"role,omitempty"`
+	Resource   string `json:"resource,omitempty"`
 }
 
 // operation is one row of the service: the shape its input must have, and what
 // it does.
 type operation struct {
-	input shape
-	run   func(context.Context, *Call) (any, error)
+	input *shape
+	run   handler
+}
+
+// handler answers a call whose body has been checked: the output to encode, or
+// a coded error.
+type handler func(context.Context, *Call) (any, error)
+
+func (a *API) commandOperations() map[string]handler {
+	return map[string]handler{
+		"SendCommand":            a.sendCommand,
+		"CancelCommand":          a.cancelCommand,
+		"ListCommands":           a.listCommands,
+		"ListCommandInvocations": a.listCommandInvocations,
+		"GetCommandInvocation":   a.getCommandInvocation,
+	}
+}
+
+func (a *API) instanceOperations() map[string]handler {
+	return map[string]handler{
+		"AddTagsToResource":           a.addTagsToResource,
+		"CreateActivation":            a.createActivation,
+		"DeleteActivation":            a.deleteActivation,
+		"DeregisterManagedInstance":   a.deregisterManagedInstance,
+		"DescribeActivations":         a.describeActivations,
+		"DescribeInstanceInformation": a.describeInstanceInformation,
+		"DescribeInstanceProperties":  a.describeInstanceProperties,
+		"GetConnectionStatus":         a.getConnectionStatus,
+		"ListTagsForResource":         a.listTagsForResource,
+		"RemoveTagsFromResource":      a.removeTagsFromResource,
+		"UpdateManagedInstanceRole":   a.updateManagedInstanceRole,
+	}
+}
+
+func (a *API) documentOperations() map[string]handler {
+	return map[string]handler{
+		"CreateDocument":               a.createDocument,
+		"UpdateDocument":               a.updateDocument,
+		"UpdateDocumentDefaultVersion": a.updateDocumentDefaultVersion,
+		"UpdateDocumentMetadata":       a.updateDocumentMetadata,
+		"ListDocumentMetadataHistory":  a.listDocumentMetadataHistory,
+		"DescribeDocument":             a.describeDocument,
+		"GetDocument":                  a.getDocument,
+		"ListDocuments":                a.listDocuments,
+		"ListDocumentVersions":         a.listDocumentVersions,
+		"DeleteDocument":               a.deleteDocument,
+		"ModifyDocumentPermission":     a.modifyDocumentPermission,
+		"DescribeDocumentPermission":   a.describeDocumentPermission,
+	}
 }
 
 // New makes an API.
@@ -83,15 +148,16 @@ func New(cfg Config) *API {
 		cfg.Now = time.Now
 	}
 	a := &API{cfg: cfg}
-	a.ssm = map[string]operation{
-		"SendCommand":                 {sendCommandInput, a.sendCommand},
-		"CancelCommand":               {cancelCommandInput, a.cancelCommand},
-		"ListCommands":                {listCommandsInput, a.listCommands},
-		"ListCommandInvocations":      {listCommandInvocationsInput, a.listCommandInvocations},
-		"GetCommandInvocation":        {getCommandInvocationInput, a.getCommandInvocation},
-		"DescribeInstanceInformation": {describeInstanceInformationInput, a.describeInstanceInformation},
-		"DescribeDocument":            {describeDocumentInput, a.describeDocument},
-		"GetDocument":                 {getDocumentInput, a.getDocument},
+	if cfg.Races {
+		a.races = newRaces(cfg.Now)
+	}
+	a.ssm = map[string]operation{}
+	for _, family := range []map[string]handler{
+		a.commandOperations(), a.documentOperations(), a.instanceOperations(),
+	} {
+		for name, run := range family {
+			a.ssm[name] = operation{input: inputs()[name], run: run}
+		}
 	}
 	return a
 }
@@ -114,7 +180,11 @@ func (a *API) SSM(ctx context.Context, c *Call) (any, error) {
 	if !ok {
 		return nil, &ssmrun.Error{Code: ssmrun.CodeUnknownOperation}
 	}
-	if err := op.input.check(c.Body); err != nil {
+	var err error
+	if c.Body, err = op.input.check(c.Body); err != nil {
+		return nil, err
+	}
+	if err := a.races.throttle(c.Operation); err != nil {
 		return nil, err
 	}
 	return op.run(ctx, c)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ssmrun"
+	"ssmrun/internal/document"
 )
 
 // ContentType11 is that of AWS JSON 1.1.
@@ -101,6 +102,16 @@ var errorRows = map[ssmrun.Code]errorRow{
 	ssmrun.CodeInvalidParameters:      {upper: true},
 	ssmrun.CodeInvalidInstanceID:      {upper: true},
 	ssmrun.CodeAccessDenied:           {upper: true},
+	ssmrun.CodeMaxDocumentSize:        {upper: true},
+	document.CodeInvalidSchemaVersion: {upper: true},
+	CodeDocumentAlreadyExists:         {upper: true},
+	CodeDocumentLimitExceeded:         {upper: true},
+	CodeDocumentVersionLimitExceeded:  {upper: true},
+	CodeDocumentPermissionLimit:       {upper: true},
+	CodeDuplicateDocumentContent:      {upper: true},
+	CodeDuplicateDocumentVersionName:  {upper: true},
+	CodeInvalidDocumentOperation:      {upper: true},
+	"DryRunOperation":                 {status: 412},
 	CodeEntityTooLarge:                {status: 413},
 }
 

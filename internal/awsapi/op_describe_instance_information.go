@@ -3,6 +3,7 @@ package awsapi
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"ssmrun"
 	"ssmrun/internal/store"
@@ -12,26 +13,23 @@ type instanceInformation struct {
 	InstanceId       string
 	PingStatus       ssmrun.PingStatus
 	LastPingDateTime *epoch `json:",omitempty"`
-	AgentVersion     string
+	AgentVersion     string `json:",omitempty"`
 	IsLatestVersion  bool
-	PlatformType     string
-	PlatformName     string
-	PlatformVersion  string
+	PlatformType     string `json:",omitempty"`
+	PlatformName     string `json:",omitempty"`
+	PlatformVersion  string `json:",omitempty"`
 	ActivationId     string `json:",omitempty"`
 	IamRole          string `json:",omitempty"`
 	RegistrationDate *epoch `json:",omitempty"`
 	ResourceType     string
 	Name             string `json:",omitempty"`
-	IPAddress        string
-	ComputerName     string
+	IPAddress        string `json:",omitempty"`
+	ComputerName     string `json:",omitempty"`
 	SourceId         string
 	SourceType       string
 }
 
-type instanceFilter struct {
-	Key    string
-	Values []string
-}
+const codeInformationValue ssmrun.Code = "InvalidInstanceInformationFilterValue"
 
 func (a *API) describeInstanceInformation(ctx context.Context, c *Call) (any, error) {
 	var in struct {
@@ -47,13 +45,13 @@ func (a *API) describeInstanceInformation(ctx context.Context, c *Call) (any, er
 		return nil, err
 	}
 	if len(in.Filters) > 0 && len(in.InstanceInformationFilterList) > 0 {
-		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "Cannot use both legacy and new filter simultaneously.")
+		return nil, errBothStyles()
 	}
 	filters := in.Filters
 	for _, f := range in.InstanceInformationFilterList {
-		filters = append(filters, instanceFilter{f.Key, f.ValueSet})
+		filters = append(filters, instanceFilter{Key: f.Key, Values: f.ValueSet})
 	}
-	q, pings, none, err := instanceQuery(filters)
+	f, err := informationFilter(filters)
 	if err != nil {
 		return nil, err
 	}
@@ -61,80 +59,96 @@ func (a *API) describeInstanceInformation(ctx context.Context, c *Call) (any, er
 	if limit == 0 {
 		limit = 10 // AWS's documented default here
 	}
+	page, err := a.page(c, a.races.limit(limit), in.NextToken)
+	if err != nil {
+		return nil, err
+	}
 	var out struct {
 		InstanceInformationList []instanceInformation
 		NextToken               string `json:",omitempty"`
 	}
 	out.InstanceInformationList = []instanceInformation{}
-	if none {
-		return out, nil
-	}
 	err = a.cfg.Store.View(ctx, func(tx store.Tx) error {
-		list, next, err := tx.ListInstances(c.Scope, q, store.Page{Limit: limit, Token: in.NextToken})
+		list, next, err := a.nodes(tx, c.Scope, f, page)
 		if err != nil {
 			return err
 		}
+		newest := a.newestVersions(tx, c.Scope)
 		for i := range list {
-			ping := a.cfg.Control.PingStatus(&list[i])
-			// The ping status is not in the store: a page may come out shorter
-			// than asked, as AWS's do.
-			if len(pings) > 0 && !slices.Contains(pings, string(ping)) {
-				continue
+			latest, err := newest(list[i].AgentName)
+			if err != nil {
+				return err
 			}
-			out.InstanceInformationList = append(out.InstanceInformationList, informationOut(&list[i], ping))
+			out.InstanceInformationList = append(out.InstanceInformationList, informationOut(&list[i], latest))
 		}
-		out.NextToken = next
+		out.NextToken = a.next(c, next)
 		return nil
 	})
 	return out, err
 }
 
-// instanceQuery reads the filters. none: no instance can match.
-func instanceQuery(filters []instanceFilter) (q store.InstanceQuery, pings []string, none bool, err error) {
-	for _, f := range filters {
-		switch f.Key {
-		case "InstanceIds":
-			q.IDs = append(q.IDs, f.Values...)
-		case "AgentVersion":
-			q.AgentVersions = append(q.AgentVersions, f.Values...)
-		case "PingStatus":
-			pings = append(pings, f.Values...)
-		case "PlatformTypes":
-			q.PlatformTypes = append(q.PlatformTypes, f.Values...)
-		case "ActivationIds":
-			q.ActivationIDs = append(q.ActivationIDs, f.Values...)
-		case "IamRole":
-			q.IamRoles = append(q.IamRoles, f.Values...)
-		case "ResourceType":
-			q.ResourceTypes = append(q.ResourceTypes, f.Values...)
-		case "AssociationStatus", "SourceIds", "SourceTypes", "tag-key":
-			none = true // no instance of the service has any
-		default:
-			if len(f.Key) > 4 && f.Key[:4] == "tag:" {
-				if len(filters) > 1 {
-					return q, nil, false, ssmrun.Errorf(ssmrun.CodeValidation, "Cannot mix tag or inventory filter with any other filter.")
-				}
-				none = true
-				continue
-			}
-			return q, nil, false, ssmrun.Errorf(ssmrun.CodeValidation, "%s filter Key is invalid.", f.Key)
-		}
-	}
-	return q, pings, none, nil
+func errBothStyles() error {
+	return ssmrun.Errorf(ssmrun.CodeValidation, "Cannot use both legacy and new filter simultaneously.")
 }
 
-func informationOut(i *ssmrun.Instance, ping ssmrun.PingStatus) instanceInformation {
-	out := instanceInformation{
-		InstanceId: i.ID, PingStatus: ping, LastPingDateTime: epochPtr(i.LastPing),
-		AgentVersion: i.AgentVersion, IsLatestVersion: true,
-		PlatformType: i.PlatformType, PlatformName: i.PlatformName, PlatformVersion: i.PlatformVersion,
-		ResourceType: i.ResourceType(), IPAddress: i.IPAddress, ComputerName: i.Name,
-		SourceId: i.ID, SourceType: "AWS::EC2::Instance",
+// informationFilter reads the filters. Those by tags go with one another only.
+func informationFilter(filters []instanceFilter) (*nodeFilter, error) {
+	var f nodeFilter
+	tags := 0
+	for _, in := range filters {
+		if in.Key == "tag-key" || strings.HasPrefix(in.Key, "tag:") {
+			tags++
+		}
+		declares := func(code ssmrun.Code) bool { return code == ssmrun.CodeInvalidInstanceID }
+		if err := f.add(in, declares, codeInformationValue); err != nil {
+			return nil, err
+		}
 	}
-	if i.ResourceType() == "ManagedInstance" {
-		out.ActivationId, out.IamRole = i.ActivationID, i.IamRole
-		out.RegistrationDate = epochPtr(i.RegisteredAt)
-		out.SourceType = "AWS::SSM::ManagedInstance"
+	if tags > 0 && tags < len(filters) {
+		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "Cannot mix tag or inventory filter with any other filter.")
+	}
+	return &f, nil
+}
+
+// agentName is how the agent that is shipped with the service calls itself.
+const agentName = "ssmrun-agent"
+
+// newestVersions tells the newest version of an agent that the service knows:
+// among those of the same name that are registered in the scope and, of its own
+// agent, the one that it is shipped with.
+func (a *API) newestVersions(tx store.Tx, scope ssmrun.Scope) func(name string) (string, error) {
+	known := map[string]string{}
+	return func(name string) (string, error) {
+		if v, ok := known[name]; ok {
+			return v, nil
+		}
+		versions, err := tx.AgentVersions(scope, name)
+		if err != nil {
+			return "", err
+		}
+		if name == agentName {
+			versions = append(versions, a.cfg.AgentVersion)
+		}
+		newest := ""
+		if len(versions) > 0 {
+			newest = slices.MaxFunc(versions, compareVersions)
+		}
+		known[name] = newest
+		return newest, nil
+	}
+}
+
+func informationOut(n *node, latest string) instanceInformation {
+	out := instanceInformation{
+		InstanceId: n.ID, PingStatus: n.ping, LastPingDateTime: epochPtr(n.LastPing),
+		AgentVersion: n.AgentVersion, IsLatestVersion: n.AgentVersion != "" && compareVersions(n.AgentVersion, latest) >= 0,
+		PlatformType: n.PlatformType, PlatformName: n.PlatformName, PlatformVersion: n.PlatformVersion,
+		ResourceType: n.ResourceType(), IPAddress: n.IPAddress, ComputerName: n.Name,
+		SourceId: n.ID, SourceType: n.sourceType(),
+	}
+	if n.hybrid() {
+		out.ActivationId, out.IamRole, out.Name = n.ActivationID, n.IamRole, n.DefaultName
+		out.RegistrationDate = epochPtr(n.RegisteredAt)
 	}
 	return out
 }

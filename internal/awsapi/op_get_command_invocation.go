@@ -39,21 +39,26 @@ func (a *API) getCommandInvocation(ctx context.Context, c *Call) (any, error) {
 	c.Subject = Subject{CommandID: in.CommandId, Instances: []string{in.InstanceId}}
 	var out *getCommandInvocationResponse
 	err := a.cfg.Store.View(ctx, func(tx store.Tx) error {
+		none := ssmrun.Errorf(ssmrun.CodeInvocationDoesNotExist, "Invocation not found for %s, %s", in.CommandId, in.InstanceId)
+		cmd, err := tx.Command(c.Scope, in.CommandId)
+		if errors.Is(err, ssmrun.ErrNotFound) || a.races.unseen(in.CommandId) {
+			return none
+		}
+		if err != nil {
+			return err
+		}
 		inv, err := tx.Invocation(c.Scope, in.CommandId, in.InstanceId)
 		if errors.Is(err, ssmrun.ErrNotFound) {
-			return ssmrun.Errorf(ssmrun.CodeInvocationDoesNotExist, "Invocation not found for %s, %s", in.CommandId, in.InstanceId)
+			return none
 		}
 		if err != nil {
 			return err
 		}
-		cmd, err := tx.Command(c.Scope, in.CommandId)
+		kept, err := tx.Plugins(c.Scope, in.CommandId, in.InstanceId)
 		if err != nil {
 			return err
 		}
-		plugins, err := tx.Plugins(c.Scope, in.CommandId, in.InstanceId)
-		if err != nil {
-			return err
-		}
+		plugins := cmd.Plugins(in.InstanceId, kept)
 		p := pick(plugins, in.PluginName)
 		if p == nil {
 			return wrongPlugin(in.CommandId, in.InstanceId, in.PluginName, plugins)

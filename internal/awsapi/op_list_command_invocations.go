@@ -52,19 +52,26 @@ func (a *API) listCommandInvocations(ctx context.Context, c *Call) (any, error) 
 	if err != nil {
 		return nil, err
 	}
+	page, err := a.page(c, a.races.limit(pageSize(in.MaxResults)), in.NextToken)
+	if err != nil {
+		return nil, err
+	}
 	var out struct {
 		CommandInvocations []invocationJSON
 		NextToken          string `json:",omitempty"`
 	}
 	out.CommandInvocations = []invocationJSON{}
 	err = a.cfg.Store.View(ctx, func(tx store.Tx) error {
-		list, next, err := tx.ListInvocations(c.Scope, q, store.Page{Limit: pageSize(in.MaxResults), Token: in.NextToken})
+		list, next, err := tx.ListInvocations(c.Scope, q, page)
 		if err != nil {
 			return err
 		}
 		commands := map[string]*ssmrun.Command{}
 		for i := range list {
 			inv := &list[i]
+			if a.races.unseen(inv.CommandID) {
+				continue
+			}
 			cmd := commands[inv.CommandID]
 			if cmd == nil {
 				if cmd, err = tx.Command(c.Scope, inv.CommandID); err != nil {
@@ -74,17 +81,18 @@ func (a *API) listCommandInvocations(ctx context.Context, c *Call) (any, error) 
 			}
 			row := invocationOut(cmd, inv)
 			if in.Details {
-				plugins, err := tx.Plugins(c.Scope, inv.CommandID, inv.InstanceID)
+				kept, err := tx.Plugins(c.Scope, inv.CommandID, inv.InstanceID)
 				if err != nil {
 					return err
 				}
+				plugins := cmd.Plugins(inv.InstanceID, kept)
 				for n := range plugins {
 					row.CommandPlugins = append(row.CommandPlugins, a.pluginOut(cmd, inv, &plugins[n], len(plugins)))
 				}
 			}
 			out.CommandInvocations = append(out.CommandInvocations, row)
 		}
-		out.NextToken = next
+		out.NextToken = a.next(c, next)
 		return nil
 	})
 	return out, err

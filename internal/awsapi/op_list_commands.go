@@ -44,26 +44,39 @@ func (a *API) listCommands(ctx context.Context, c *Call) (any, error) {
 			return nil, err
 		}
 	}
+	page, err := a.page(c, a.races.limit(pageSize(in.MaxResults)), in.NextToken)
+	if err != nil {
+		return nil, err
+	}
 	var out struct {
 		Commands  []commandJSON
 		NextToken string `json:",omitempty"`
 	}
 	out.Commands = []commandJSON{}
 	err = a.cfg.Store.View(ctx, func(tx store.Tx) error {
-		list, next, err := tx.ListCommands(c.Scope, q, store.Page{Limit: pageSize(in.MaxResults), Token: in.NextToken})
+		list, next, err := tx.ListCommands(c.Scope, q, page)
 		if err != nil {
 			return err
 		}
 		for i := range list {
-			out.Commands = append(out.Commands, commandOut(&list[i], sortedIDs(list[i].InstanceIDs)))
+			if !a.races.unseen(list[i].ID) {
+				out.Commands = append(out.Commands, commandOut(&list[i], sortedIDs(list[i].InstanceIDs)))
+			}
 		}
 		if in.CommandId != "" && len(list) == 1 {
-			c.Answer.Set(HeaderRevision, strconv.FormatInt(list[0].Revision, 10))
+			a.showRevision(c, &list[0])
 		}
-		out.NextToken = next
+		out.NextToken = a.next(c, next)
 		return nil
 	})
 	return out, err
+}
+
+// showRevision begins or goes on with a long poll.
+func (a *API) showRevision(c *Call, cmd *ssmrun.Command) {
+	if a.races == nil {
+		c.Answer.Set(HeaderRevision, strconv.FormatInt(cmd.Revision, 10))
+	}
 }
 
 // waitHeader reads "REVISION;SECONDS". Anything else is no long poll.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -54,7 +53,7 @@ func (a *API) sendCommand(ctx context.Context, c *Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := len(doc.record.Content)
+	size := len(doc.version.Content)
 	for k, values := range in.Parameters {
 		size += len(k)
 		for _, v := range values {
@@ -87,18 +86,20 @@ func (a *API) sendCommand(ctx context.Context, c *Call) (any, error) {
 	}
 	req := control.SendRequest{
 		Command:       cmd,
+		Platforms:     doc.platforms,
 		ExecutionTime: time.Duration(doc.parsed.ExecutionSeconds(in.Parameters)) * time.Second,
 		Token:         c.Header.Get(HeaderInvocationID),
 	}
 	for _, name := range doc.parsed.PluginNames() {
-		req.Steps = append(req.Steps, control.Step{Name: name, Action: doc.parsed.Action(name)})
+		req.Command.Steps = append(req.Command.Steps, ssmrun.Step{Name: name, Action: doc.parsed.Action(name)})
 	}
 	sent, err := a.cfg.Control.Send(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 	c.Subject.CommandID = sent.ID
-	c.Answer.Set(HeaderRevision, strconv.FormatInt(sent.Revision, 10))
+	a.races.accepted(sent.ID)
+	a.showRevision(c, sent)
 	return struct{ Command commandJSON }{commandOut(sent, in.InstanceIds)}, nil
 }
 
@@ -117,12 +118,45 @@ func (in *sendCommandRequest) checkWhere() error {
 		}
 		seen[id] = true
 	}
+	return checkTargets(in.Targets)
+}
+
+// checkTargets: the texts about resource groups and duplicates are AWS's.
+func checkTargets(targets []targetJSON) error {
 	keys := map[string]bool{}
-	for _, t := range in.Targets {
-		if keys[t.Key] {
-			return ssmrun.Errorf(ssmrun.CodeValidation, "Duplicate keys are not supported for targets. Remove the duplicate key, and try again.")
+	for _, t := range targets {
+		key := t.Key
+		if strings.EqualFold(key, "InstanceIds") {
+			key = "InstanceIds"
 		}
-		keys[t.Key] = true
+		switch {
+		case keys[key]:
+			return ssmrun.Errorf(ssmrun.CodeValidation, "Duplicate keys are not supported for targets. Remove the duplicate key, and try again.")
+		case len(t.Values) == 0:
+			return ssmrun.Errorf(ssmrun.CodeValidation, "Target %s has no values. Give at least one value, and try again.", t.Key)
+		}
+		keys[key] = true
+		switch key {
+		case "resource-groups:Name":
+			if len(t.Values) > 1 {
+				return ssmrun.Errorf(ssmrun.CodeValidation, "Multiple resource key values are not supported for resource group targets. Remove all but one value, and try again.")
+			}
+		case "resource-groups:ResourceTypeFilters":
+			if !slices.ContainsFunc(t.Values, func(v string) bool { return v == "AWS::EC2::Instance" || v == "AWS::SSM::ManagedInstance" }) {
+				return ssmrun.Errorf(ssmrun.CodeValidation, "Resource type filters must specify at least one of the valid send-command resource types: AWS::EC2::Instance or AWS::SSM::ManagedInstance.Add one or all of these valid types, and try again.")
+			}
+		case "InstanceIds", "tag-key":
+		default:
+			if !strings.HasPrefix(key, "tag:") || key == "tag:" {
+				return ssmrun.Errorf(ssmrun.CodeValidation, "Target key %s is not one of InstanceIds, tag:NAME, tag-key, resource-groups:Name and resource-groups:ResourceTypeFilters.", t.Key)
+			}
+		}
+	}
+	switch {
+	case keys["resource-groups:Name"] && keys["InstanceIds"]:
+		return ssmrun.Errorf(ssmrun.CodeValidation, "Instance IDs and a target resource group can\u2019t be specified together in the same command. Remove one target type, and try again.")
+	case keys["resource-groups:ResourceTypeFilters"] && !keys["resource-groups:Name"]:
+		return ssmrun.Errorf(ssmrun.CodeValidation, "Target resource-groups:ResourceTypeFilters needs a target resource-groups:Name beside it.")
 	}
 	return nil
 }
@@ -157,8 +191,8 @@ func (a *API) commandDocument(ctx context.Context, scope ssmrun.Scope, in *sendC
 	case err != nil:
 		return nil, err
 	}
-	if doc.record.Type != "Command" {
-		return nil, ssmrun.Errorf(ssmrun.CodeInvalidDocument, "Document %s is of type %s; SendCommand runs documents of type Command.", in.DocumentName, doc.record.Type)
+	if doc.Type != "Command" {
+		return nil, ssmrun.Errorf(ssmrun.CodeInvalidDocument, "Document %s is of type %s; SendCommand runs documents of type Command.", in.DocumentName, doc.Type)
 	}
 	if in.DocumentHash != "" && !slices.Contains(doc.hashes(), strings.ToLower(in.DocumentHash)) {
 		return nil, ssmrun.Errorf(ssmrun.CodeInvalidDocument, "DocumentHash is not that of document %s.", in.DocumentName)

@@ -27,10 +27,18 @@ func QueryOperation(body []byte) (form url.Values, action string, ok bool) {
 }
 
 // STS answers a call of the Security Token Service.
-func (a *API) STS(_ context.Context, c *Call, _ url.Values) (any, error) {
-	if c.Operation != "GetCallerIdentity" {
+func (a *API) STS(_ context.Context, c *Call, form url.Values) (any, error) {
+	switch c.Operation {
+	case "AssumeRole":
+		return a.assumeRole(c, form)
+	case "GetCallerIdentity":
+		return callerIdentity(c), nil
+	default:
 		return nil, ssmrun.Errorf("InvalidAction", "Could not find operation %s for version 2011-06-15", c.Operation)
 	}
+}
+
+func callerIdentity(c *Call) any {
 	var out struct {
 		XMLName xml.Name `xml:"GetCallerIdentityResponse"`
 		Space   string   `xml:"xmlns,attr"`
@@ -42,7 +50,7 @@ func (a *API) STS(_ context.Context, c *Call, _ url.Values) (any, error) {
 	out.Space = stsNamespace
 	out.Arn, out.UserId, out.Account = c.Caller.ARN, c.Caller.UserID, c.Caller.Account
 	out.Request = c.Answer.Get(HeaderRequestID)
-	return out, nil
+	return out
 }
 
 // EC2 answers a call of EC2.
@@ -78,6 +86,7 @@ var queryCodes = map[ssmrun.Code]string{
 	ssmrun.CodeUnrecognizedClient:  "InvalidClientTokenId",
 	ssmrun.CodeExpiredToken:        "ExpiredToken",
 	ssmrun.CodeAccessDenied:        "AccessDenied",
+	ssmrun.CodeValidation:          "ValidationError",
 }
 
 // ec2Codes are those that EC2 spells yet otherwise.

@@ -1,11 +1,8 @@
 package awsapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -18,22 +15,20 @@ import (
 // in which AWS reports them. Texts are those that AWS was observed to answer.
 type shape struct {
 	kind     kind
+	name     string   // as the model has it
 	members  []member // of a structure
 	element  *shape   // of a list, or of a map's values
-	min, max int      // characters, elements or value; max 0: none
-	hasMin   bool
-	pattern  *regexp.Regexp
-	match    func(string) bool // where pattern is one that Go cannot spell
-	text     string            // how AWS spells the pattern
+	min, max *int     // characters, elements or value
+	pattern  *shapePattern
 	enum     []string
-	quiet    bool   // no value is echoed
-	typeName string // of a structure, as AWS echoes it
+	quiet    bool // no value is echoed
 }
 
 type member struct {
 	name     string
+	at       string // as paths in errors spell it
 	required bool
-	shape    shape
+	shape    *shape
 }
 
 type kind int
@@ -48,66 +43,47 @@ const (
 	timestamp
 )
 
-func str() shape           { return shape{kind: text} }
-func num(lo, hi int) shape { return shape{kind: integer, min: lo, hasMin: true, max: hi} }
-func flag() shape          { return shape{kind: boolean} }
-func listOf(lo, hi int, e shape) shape {
-	return shape{kind: list, min: lo, hasMin: lo > 0, max: hi, element: &e}
-}
-func mapOf(e shape) shape               { return shape{kind: mapping, element: &e, quiet: true} }
-func object(members ...member) shape    { return shape{kind: structure, members: members} }
-func opt(name string, s shape) member   { return member{name: name, shape: s} }
-func need(name string, s shape) member  { return member{name: name, shape: s, required: true} }
-func enum(values ...string) shape       { return shape{kind: text, enum: values} }
-func (s shape) length(lo, hi int) shape { s.min, s.hasMin, s.max = lo, lo > 0, hi; return s }
-func (s shape) silent() shape           { s.quiet = true; return s }
-func (s shape) named(t string) shape    { s.typeName = t; return s }
-func (s shape) like(pattern string) shape {
-	// AWS matches the whole value, whatever anchors the pattern has.
-	s.pattern, s.text = regexp.MustCompile(`^(?:`+pattern+`)$`), pattern
-	return s
-}
-
-// check decodes a body and tells what of it the shape does not allow: AWS's
+// check reads a body and tells what of it the shape does not allow: AWS's
 // ValidationException with all failures, or SerializationException for what is
-// no JSON or of another type.
-func (s shape) check(body []byte) error {
-	if len(bytes.TrimSpace(body)) == 0 {
-		body = []byte("{}")
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return &ssmrun.Error{Code: ssmrun.CodeSerialization, Message: "The body is not well-formed JSON.", Err: err}
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return ssmrun.Errorf(ssmrun.CodeSerialization, "The body has more after its JSON object.")
+// no JSON or of another type. It gives the body with nothing but members of the
+// shape, so that what is decoded is what was checked: decoders know members by
+// more spellings than one.
+func (s *shape) check(body []byte) ([]byte, error) {
+	v, err := readBody(body)
+	if err != nil {
+		return nil, err
 	}
 	c := checker{}
 	c.value(s, v, "")
 	if c.wrongType != "" {
-		return ssmrun.Errorf(ssmrun.CodeSerialization, "%s", c.wrongType)
+		return nil, ssmrun.Errorf(ssmrun.CodeSerialization, "%s", c.wrongType)
 	}
 	switch n := len(c.failures); n {
 	case 0:
-		return nil
 	case 1:
-		return ssmrun.Errorf(ssmrun.CodeValidation, "1 validation error detected: %s", c.failures[0])
+		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "1 validation error detected: %s", c.failures[0])
 	default:
-		return ssmrun.Errorf(ssmrun.CodeValidation, "%d validation errors detected: %s", n, strings.Join(c.failures, "; "))
+		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "%d validation errors detected: %s", n, strings.Join(c.failures, "; "))
 	}
+	if !c.dropped {
+		return body, nil
+	}
+	if body, err = json.Marshal(v); err != nil {
+		return nil, fmt.Errorf("write the checked body: %w", err)
+	}
+	return body, nil
 }
 
 type checker struct {
 	failures  []string
 	wrongType string
+	dropped   bool // members that the shape does not have were left out
 }
 
-func (c *checker) fail(s shape, path string, v any, constraint string) {
+func (c *checker) fail(s *shape, path string, v any, constraint string) {
 	value := ""
 	if !s.quiet {
-		value = "'" + s.show(v) + "' "
+		value = "'" + show(s, v) + "' "
 	}
 	c.failures = append(c.failures, fmt.Sprintf("Value %sat '%s' failed to satisfy constraint: %s", value, path, constraint))
 }
@@ -122,7 +98,7 @@ func (c *checker) typed(path, want string) {
 	}
 }
 
-func (c *checker) value(s shape, v any, path string) {
+func (c *checker) value(s *shape, v any, path string) {
 	switch s.kind {
 	case structure:
 		m, ok := v.(map[string]any)
@@ -130,16 +106,23 @@ func (c *checker) value(s shape, v any, path string) {
 			c.typed(path, "an object")
 			return
 		}
-		for _, f := range s.members {
-			at := join(path, lowerFirst(f.name))
+		known := 0
+		for i := range s.members {
+			f := &s.members[i]
 			x, there := m[f.name]
+			if there {
+				known++
+			}
 			if !there || x == nil {
 				if f.required {
-					c.failures = append(c.failures, fmt.Sprintf("Value null at '%s' failed to satisfy constraint: Member must not be null", at))
+					c.failures = append(c.failures, fmt.Sprintf("Value null at '%s' failed to satisfy constraint: Member must not be null", join(path, f.at)))
 				}
 				continue
 			}
-			c.value(f.shape, x, at)
+			c.value(f.shape, x, join(path, f.at))
+		}
+		if known < len(m) {
+			c.drop(s, m)
 		}
 	case list:
 		l, ok := v.([]any)
@@ -158,7 +141,7 @@ func (c *checker) value(s shape, v any, path string) {
 			return
 		}
 		for _, k := range sorted(m) {
-			c.value(*s.element, m[k], path+"."+k+".member")
+			c.value(s.element, m[k], path+"."+k+".member")
 		}
 	case text:
 		t, ok := v.(string)
@@ -182,7 +165,7 @@ func (c *checker) value(s shape, v any, path string) {
 	}
 }
 
-func (c *checker) integer(s shape, v any, path string) {
+func (c *checker) integer(s *shape, v any, path string) {
 	n, ok := v.(json.Number)
 	if !ok {
 		c.typed(path, "a number")
@@ -193,21 +176,31 @@ func (c *checker) integer(s shape, v any, path string) {
 		c.typed(path, "a whole number")
 		return
 	}
-	if s.hasMin && i < int64(s.min) {
-		c.fail(s, path, v, fmt.Sprintf("Member must have value greater than or equal to %d", s.min))
+	if s.min != nil && i < int64(*s.min) {
+		c.fail(s, path, v, fmt.Sprintf("Member must have value greater than or equal to %d", *s.min))
 	}
-	if s.max > 0 && i > int64(s.max) {
-		c.fail(s, path, v, fmt.Sprintf("Member must have value less than or equal to %d", s.max))
+	if s.max != nil && i > int64(*s.max) {
+		c.fail(s, path, v, fmt.Sprintf("Member must have value less than or equal to %d", *s.max))
+	}
+}
+
+// drop takes out of m what the shape does not know. AWS ignores it.
+func (c *checker) drop(s *shape, m map[string]any) {
+	c.dropped = true
+	for key := range m {
+		if !slices.ContainsFunc(s.members, func(f member) bool { return f.name == key }) {
+			delete(m, key)
+		}
 	}
 }
 
 // elements checks a list's elements. Failures of structures are told one by
 // one; a list of texts is told as a whole, with all constraints of its members.
-func (c *checker) elements(s shape, l []any, path string) {
+func (c *checker) elements(s *shape, l []any, path string) {
 	for i, x := range l {
 		at := fmt.Sprintf("%s.%d.member", path, i+1)
 		if s.element.kind != text {
-			c.value(*s.element, x, at)
+			c.value(s.element, x, at)
 			continue
 		}
 		t, ok := x.(string)
@@ -215,28 +208,28 @@ func (c *checker) elements(s shape, l []any, path string) {
 			c.typed(at, "a string")
 			return
 		}
-		if len(textConstraints(*s.element, t)) > 0 {
-			c.fail(s, path, l, "Member must satisfy constraint: ["+strings.Join(allConstraints(*s.element), ", ")+"]")
+		if len(textConstraints(s.element, t)) > 0 {
+			c.fail(s, path, l, "Member must satisfy constraint: ["+strings.Join(allConstraints(s.element), ", ")+"]")
 			return
 		}
 	}
 }
 
-func constraints(s shape, n int) []string {
+func constraints(s *shape, n int) []string {
 	var out []string
-	if s.max > 0 && n > s.max {
-		out = append(out, atMost(s.max))
+	if s.max != nil && n > *s.max {
+		out = append(out, atMost(*s.max))
 	}
-	if s.hasMin && n < s.min {
-		out = append(out, atLeast(s.min))
+	if s.min != nil && n < *s.min {
+		out = append(out, atLeast(*s.min))
 	}
 	return out
 }
 
-func textConstraints(s shape, t string) []string {
+func textConstraints(s *shape, t string) []string {
 	out := constraints(s, utf8.RuneCountInString(t))
-	if s.text != "" && !s.matches(t) {
-		out = append(out, "Member must satisfy regular expression pattern: "+s.text)
+	if s.pattern != nil && !s.pattern.matches(t) {
+		out = append(out, patternText(s.pattern))
 	}
 	if len(s.enum) > 0 && !slices.Contains(s.enum, t) {
 		out = append(out, enumText(s.enum))
@@ -244,28 +237,21 @@ func textConstraints(s shape, t string) []string {
 	return out
 }
 
-func allConstraints(s shape) []string {
+func allConstraints(s *shape) []string {
 	var out []string
-	if s.max > 0 {
-		out = append(out, atMost(s.max))
+	if s.max != nil {
+		out = append(out, atMost(*s.max))
 	}
-	if s.hasMin {
-		out = append(out, atLeast(s.min))
+	if s.min != nil {
+		out = append(out, atLeast(*s.min))
 	}
-	if s.text != "" {
-		out = append(out, "Member must satisfy regular expression pattern: "+s.text)
+	if s.pattern != nil {
+		out = append(out, patternText(s.pattern))
 	}
 	if len(s.enum) > 0 {
 		out = append(out, enumText(s.enum))
 	}
 	return out
-}
-
-func (s shape) matches(t string) bool {
-	if s.match != nil {
-		return s.match(t)
-	}
-	return s.pattern.MatchString(t)
 }
 
 func atLeast(n int) string {
@@ -274,46 +260,42 @@ func atLeast(n int) string {
 
 func atMost(n int) string { return fmt.Sprintf("Member must have length less than or equal to %d", n) }
 
+func patternText(p *shapePattern) string {
+	return "Member must satisfy regular expression pattern: " + p.text
+}
+
 func enumText(values []string) string {
 	return "Member must satisfy enum value set: [" + strings.Join(values, ", ") + "]"
 }
 
 // show spells a value as AWS echoes it: lists as [a, b], structures as
-// Type(member=value).
-func (s shape) show(v any) string {
+// Name(member=value).
+func show(s *shape, v any) string {
 	switch v := v.(type) {
 	case []any:
 		parts := make([]string, len(v))
 		for i, x := range v {
-			parts[i] = s.part("").show(x)
+			parts[i] = show(s.element, x)
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
 	case map[string]any:
+		if s.kind == mapping {
+			parts := make([]string, 0, len(v))
+			for _, k := range sorted(v) {
+				parts = append(parts, k+"="+show(s.element, v[k]))
+			}
+			return "{" + strings.Join(parts, ", ") + "}"
+		}
 		parts := make([]string, 0, len(v))
-		for _, k := range sorted(v) {
-			parts = append(parts, lowerFirst(k)+"="+s.part(k).show(v[k]))
+		for i := range s.members {
+			if x, ok := v[s.members[i].name]; ok {
+				parts = append(parts, s.members[i].at+"="+show(s.members[i].shape, x))
+			}
 		}
-		if s.typeName != "" {
-			return s.typeName + "(" + strings.Join(parts, ", ") + ")"
-		}
-		return "{" + strings.Join(parts, ", ") + "}"
+		return s.name + "(" + strings.Join(parts, ", ") + ")"
 	default:
 		return fmt.Sprint(v)
 	}
-}
-
-// part is the shape of a list's elements, of a map's values or of a member; the
-// zero shape where there is none.
-func (s shape) part(name string) shape {
-	if s.element != nil {
-		return *s.element
-	}
-	for _, m := range s.members {
-		if m.name == name {
-			return m.shape
-		}
-	}
-	return shape{}
 }
 
 func join(path, name string) string {

@@ -13,56 +13,70 @@ func TestCheckSaysWhatAWSSays(t *testing.T) {
 	t.Parallel()
 	const id = `"CommandId":"00000000-0000-4000-8000-999000999000"`
 	for _, c := range []struct {
-		name  string
-		shape shape
-		body  string
-		code  ssmrun.Code
-		text  string
+		name string
+		op   string
+		body string
+		code ssmrun.Code
+		text string
 	}{
 		{
-			"two failures of one member", getCommandInvocationInput, `{` + id + `,"InstanceId":"invalid"}`, ssmrun.CodeValidation,
+			"two failures of one member", "GetCommandInvocation", `{` + id + `,"InstanceId":"invalid"}`, ssmrun.CodeValidation,
 			`2 validation errors detected: Value 'invalid' at 'instanceId' failed to satisfy constraint: Member must have length greater than or equal to 10; Value 'invalid' at 'instanceId' failed to satisfy constraint: Member must satisfy regular expression pattern: (^i-(\w{8}|\w{17})$)|(^mi-\w{17}$)`,
 		},
 		{
-			"a number without its value", describeInstanceInformationInput, `{"MaxResults":4}`, ssmrun.CodeValidation,
+			"a number without its value", "DescribeInstanceInformation", `{"MaxResults":4}`, ssmrun.CodeValidation,
 			`1 validation error detected: Value at 'maxResults' failed to satisfy constraint: Member must have value greater than or equal to 5`,
 		},
 		{
-			"a list of texts as a whole", describeInstanceInformationInput, `{"Filters":[{"Key":"tag:suite","Values":[""]}]}`, ssmrun.CodeValidation,
+			"a list of texts as a whole", "DescribeInstanceInformation", `{"Filters":[{"Key":"tag:suite","Values":[""]}]}`, ssmrun.CodeValidation,
 			`1 validation error detected: Value at 'filters.1.member.values' failed to satisfy constraint: Member must satisfy constraint: [Member must have length less than or equal to 100000, Member must have length greater than or equal to 1, Member must satisfy regular expression pattern: ^.{1,100000}$]`,
 		},
 		{
-			"an empty list", sendCommandInput, `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[]}}`, ssmrun.CodeValidation,
+			"an empty list", "SendCommand", `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[]}}`, ssmrun.CodeValidation,
 			`1 validation error detected: Value '[]' at 'alarmConfiguration.alarms' failed to satisfy constraint: Member must have length greater than or equal to 1`,
 		},
 		{
-			"an element too many", sendCommandInput, `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[{"Name":"a"},{"Name":"b"}]}}`, ssmrun.CodeValidation,
-			`1 validation error detected: Value '[Alarm(name=a), Alarm(name=b)]' at 'alarmConfiguration.alarms' failed to satisfy constraint: Member must have length less than or equal to 1`,
-		},
-		{
-			"a blank name", sendCommandInput, `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[{"Name":""}]}}`, ssmrun.CodeValidation,
+			"a blank name", "SendCommand", `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[{"Name":""}]}}`, ssmrun.CodeValidation,
 			`2 validation errors detected: Value '' at 'alarmConfiguration.alarms.1.member.name' failed to satisfy constraint: Member must have length greater than or equal to 1; Value '' at 'alarmConfiguration.alarms.1.member.name' failed to satisfy constraint: Member must satisfy regular expression pattern: ^(?!\s*$).+`,
 		},
 		{
-			"a missing name", sendCommandInput, `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[{}]}}`, ssmrun.CodeValidation,
+			"a missing name", "SendCommand", `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[{}]}}`, ssmrun.CodeValidation,
 			`1 validation error detected: Value null at 'alarmConfiguration.alarms.1.member.name' failed to satisfy constraint: Member must not be null`,
 		},
-		{"nothing at all", cancelCommandInput, ``, ssmrun.CodeValidation, `1 validation error detected: Value null at 'commandId' failed to satisfy constraint: Member must not be null`},
-		{"an enum", getDocumentInput, `{"Name":"abc","DocumentFormat":"XML"}`, ssmrun.CodeValidation, `1 validation error detected: Value 'XML' at 'documentFormat' failed to satisfy constraint: Member must satisfy enum value set: [YAML, JSON, TEXT]`},
-		{"a text for a list", cancelCommandInput, `{` + id + `,"InstanceIds":"i-01234567"}`, ssmrun.CodeSerialization, "instanceIds must be a list."},
-		{"a fraction", listCommandsInput, `{"MaxResults":1.5}`, ssmrun.CodeSerialization, "maxResults must be a whole number."},
-		{"two values", cancelCommandInput, `{` + id + `} {}`, ssmrun.CodeSerialization, "The body has more after its JSON object."},
-		{"no JSON", cancelCommandInput, `{"CommandId"`, ssmrun.CodeSerialization, "The body is not well-formed JSON."},
-		{"a list for the whole", cancelCommandInput, `[]`, ssmrun.CodeSerialization, "the input must be an object."},
-		{"well", cancelCommandInput, `{` + id + `,"Unknown":1}`, "", ""},
+		{"nothing at all", "CancelCommand", ``, ssmrun.CodeValidation, `1 validation error detected: Value null at 'commandId' failed to satisfy constraint: Member must not be null`},
+		{"an enum", "GetDocument", `{"Name":"abc","DocumentFormat":"XML"}`, ssmrun.CodeValidation, `1 validation error detected: Value 'XML' at 'documentFormat' failed to satisfy constraint: Member must satisfy enum value set: [YAML, JSON, TEXT]`},
+		{"a text for a list", "CancelCommand", `{` + id + `,"InstanceIds":"i-01234567"}`, ssmrun.CodeSerialization, "instanceIds must be a list."},
+		{"a fraction", "ListCommands", `{"MaxResults":1.5}`, ssmrun.CodeSerialization, "maxResults must be a whole number."},
+		{"two values", "CancelCommand", `{` + id + `} {}`, ssmrun.CodeSerialization, "The body has more after its JSON object."},
+		{"no JSON", "CancelCommand", `{"CommandId"`, ssmrun.CodeSerialization, "The body is not well-formed JSON."},
+		{"a list for the whole", "CancelCommand", `[]`, ssmrun.CodeSerialization, "the input must be an object."},
+		{
+			"structures by their names", "SendCommand", `{"DocumentName":"AWS-RunShellScript","AlarmConfiguration":{"Alarms":[{"Name":"a"},{"Name":"b"}]}}`, ssmrun.CodeValidation,
+			`1 validation error detected: Value '[Alarm(name=a), Alarm(name=b)]' at 'alarmConfiguration.alarms' failed to satisfy constraint: Member must have length less than or equal to 1`,
+		},
+		{"a key twice", "CancelCommand", `{` + id + `,` + id + `}`, ssmrun.CodeSerialization, "The body has a key that comes twice in one object."},
+		{"a key twice, spelled otherwise", "CancelCommand", `{` + id + `,"Command\u0049d":"x"}`, ssmrun.CodeSerialization, "The body has a key that comes twice in one object."},
+		{"not UTF-8", "CancelCommand", "{\"CommandId\":\"\xff\"}", ssmrun.CodeSerialization, "The body is not UTF-8."},
+		{"nested deep", "CancelCommand", strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40), ssmrun.CodeSerialization, "The body is nested more than 32 levels deep."},
+		{"well", "CancelCommand", `{` + id + `,"Unknown":1}`, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			err := c.shape.check([]byte(c.body))
+			_, err := inputs()[c.op].check([]byte(c.body))
 			if got := ssmrun.ErrorCode(err); got != c.code || ssmrun.ErrorMessage(err) != c.text {
 				t.Errorf("got %s %q\nwant %s %q", got, ssmrun.ErrorMessage(err), c.code, c.text)
 			}
 		})
+	}
+}
+
+// TestUnknownMembersAreDropped: decoders of Go take "instanceids" for
+// InstanceIds, which would pass by the checks.
+func TestUnknownMembersAreDropped(t *testing.T) {
+	t.Parallel()
+	body, err := inputs()["SendCommand"].check([]byte(`{"DocumentName":"AWS-RunShellScript","documentname":"x","instanceids":["y"],"NotificationConfig":{"z":1}}`))
+	if want := `{"DocumentName":"AWS-RunShellScript","NotificationConfig":{}}`; err != nil || string(body) != want {
+		t.Errorf("%s, %v", body, err)
 	}
 }
 
@@ -74,7 +88,7 @@ func TestParametersAreNeverEchoed(t *testing.T) {
 		`{"DocumentName":"x","Parameters":{"commands":[{"hunter2":1}]}}`,
 		`{"DocumentName":"x","Parameters":["hunter2"]}`,
 	} {
-		err := sendCommandInput.check([]byte(body))
+		_, err := inputs()["SendCommand"].check([]byte(body))
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", body, err)
 		}
@@ -137,7 +151,11 @@ func FuzzCheck(f *testing.F) {
 	f.Fuzz(func(t *testing.T, n uint8, body []byte) {
 		names := a.Operations()
 		op := a.ssm[names[int(n)%len(names)]]
-		switch code := ssmrun.ErrorCode(op.input.check(body)); code {
+		checked, err := op.input.check(body)
+		if err == nil && len(checked) > 0 && !json.Valid(checked) {
+			t.Errorf("%s: %q became %q", names[int(n)%len(names)], body, checked)
+		}
+		switch code := ssmrun.ErrorCode(err); code {
 		case "", ssmrun.CodeValidation, ssmrun.CodeSerialization:
 		default:
 			t.Errorf("%s: code %s", names[int(n)%len(names)], code)

@@ -80,6 +80,6 @@ func newRoot(stdio Stdio) *cobra.Command {
 		return nil
 	}
 	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
-	root.AddCommand(newRun(stdio), newTry(stdio), newShow(stdio), newCommands(stdio), newCancel(stdio), newInstances(stdio), newServe(stdio), newAgent(stdio), newEnv(stdio))
+	root.AddCommand(newRun(stdio), newTry(stdio), newShow(stdio), newCommands(stdio), newCancel(stdio), newInstances(stdio), newDocuments(stdio), newServe(stdio), newAgent(stdio), newEnv(stdio))
 	return root
 }

@@ -13,13 +13,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ssmrun/internal/agent"
 	"ssmrun/internal/daemon"
 	"ssmrun/internal/identity"
 )
 
 func newServe(stdio Stdio) *cobra.Command {
 	var cfg daemon.Config
-	var logLevel, keyFile string
+	var logLevel, keyFile, ramp, profile string
 	c := &cobra.Command{
 		Use:   "serve --data DIR",
 		Short: "Be the Run Command service: AWS's API, agents, S3 for outputs",
@@ -37,12 +38,16 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 			if err := level.UnmarshalText([]byte(logLevel)); err != nil {
 				return &exitError{ExitUsage, fmt.Errorf("--log-level %q is none of debug, info, warn, error", logLevel)}
 			}
+			if ramp != "taken" && ramp != "completed" {
+				return &exitError{ExitUsage, fmt.Errorf("--ramp %q is neither taken nor completed", ramp)}
+			}
+			cfg.RampByCompletion = ramp == "completed"
 			key, err := accessKey(keyFile)
 			if err != nil {
 				return err
 			}
 			cfg.Key = key
-			cfg.Version = Version
+			cfg.Version, cfg.AgentVersion = Version, agent.BuildVersion()
 			cfg.Stdout = stdio.Out
 			cfg.Logger = slog.New(slog.NewTextHandler(stdio.Err, &slog.HandlerOptions{Level: level}))
 			if cfg.LocalAgents > 0 {
@@ -50,16 +55,22 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 					return err
 				}
 			}
-			return serve(c.Context(), cfg)
+			stop, err := profileCPU(profile)
+			if err != nil {
+				return err
+			}
+			return errors.Join(serve(c.Context(), cfg), stop())
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&cfg.Data, "data", "", "folder for everything that lasts; made where it is missing (required)")
 	f.StringVar(&cfg.Listen, "listen", daemon.DefaultListen, "loopback address to listen on; port 0 picks one")
 	f.StringArrayVar(&cfg.Regions, "region", []string{daemon.DefaultRegion}, "region to serve; may be repeated")
-	f.StringVar(&cfg.Account, "account-id", daemon.DefaultAccount, "account of everything here, 12 digits")
+	f.StringVar(&cfg.Account, "account-id", daemon.DefaultAccount, "account of the access key and the local agents, 12 digits")
+	f.StringArrayVar(&cfg.OtherAccounts, "other-account", nil, "further account to serve, whose roles the access key may assume; may be repeated")
 	f.StringVar(&keyFile, "access-key-file", "", "file with access_key_id and secret_access_key as JSON, instead of a key that is made")
 	f.StringVar(&cfg.Documents, "documents", "", "folder with documents, NAME.json or NAME.yaml")
+	f.StringVar(&cfg.EC2Instances, "ec2-instances", "", "file that tells of EC2 instances: state, profile, tags (JSON)")
 	f.IntVar(&cfg.LocalAgents, "local-agents", 0, "how many agents to run on this machine")
 	f.StringVar(&cfg.LocalAgentPath, "local-agent-path", "", "PATH of the local agents' scripts")
 	f.BoolVar(&cfg.AllowRootAgents, "allow-root-agents", false, "let local agents run scripts as root where the service runs as root")
@@ -68,6 +79,13 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 	f.StringVar(&cfg.ReadyFile, "ready-file", "", "file to write, mode 0600, when all is ready: endpoint, keys, instance ids (JSON)")
 	f.DurationVar(&cfg.Drain, "drain", daemon.DefaultDrain, "how long a stop waits for what runs")
 	f.DurationVar(&cfg.OfflineAfter, "offline-after", 5*time.Minute, "how long after its last heartbeat an agent counts as online")
+	f.DurationVar(&cfg.History, "history", daemon.DefaultHistory, "how long commands and their results are kept")
+	f.IntVar(&cfg.MaxPending, "max-pending", 0, "how many invocations of one region may be waiting or running; a command beyond that is RateExceeded; 0 for no bound")
+	f.StringVar(&ramp, "ramp", "taken", "when a command goes on to further instances, 1, 2, 4, ... at a time: once the ones before have \"taken\" it, or once they have \"completed\" it")
+	f.StringArrayVar(&cfg.ResourceGroups, "resource-group", nil, "resource group for targets, NAME=tag:KEY=VALUE[,VALUE...][;tag:KEY=...]; may be repeated")
+	f.StringArrayVar(&cfg.Emulate, "emulate", nil, "for tests of clients: aws-races shows AWS's races and throttles")
+	f.StringVar(&profile, "cpu-profile", "", "file to write a CPU profile of the whole run to")
+	_ = f.MarkHidden("cpu-profile") // for developers; it cannot fail, the flag is there
 	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error; the log goes to stderr")
 	return c
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ssmrun/internal/agent"
 	"ssmrun/internal/daemon"
 	"ssmrun/internal/runner"
 )
@@ -52,7 +53,7 @@ func try(ctx context.Context, stdio Stdio, command string) (err error) {
 		return fmt.Errorf("make a folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	agent, err := agentCommand()
+	program, err := agentCommand()
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func try(ctx context.Context, stdio Stdio, command string) (err error) {
 	var log strings.Builder // shown only where it does not start
 	d, err := daemon.New(ctx, daemon.Config{
 		Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Version: Version,
-		LocalAgents: tryAgents, AgentCommand: agent,
+		LocalAgents: tryAgents, AgentCommand: program, AgentVersion: agent.BuildVersion(),
 		AllowRootAgents: true, // it runs what this user typed, as this user
 		Logger:          slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"ssmrun"
@@ -20,21 +21,21 @@ func (c *Controller) Connected(ctx context.Context, scope ssmrun.Scope, instance
 		}
 		now := c.cfg.Now()
 		for i := range list {
-			inv := &list[i]
-			if !hadTurn(inv) {
+			f := ch.adopt(&list[i])
+			if !hadTurn(f.Invocation) {
 				continue
 			}
-			cmd, err := ch.command(scope, inv.CommandID)
+			cmd, err := ch.command(scope, f.CommandID)
 			if err != nil {
 				return err
 			}
-			if inv.Begun.IsZero() && (inv.Handed.IsZero() || inv.CancelRequested.IsZero()) && now.Before(inv.DeliverBy) {
-				if err := ch.hand(cmd, inv, now); err != nil {
+			if f.Begun.IsZero() && (f.Handed.IsZero() || f.CancelRequested.IsZero()) && now.Before(f.DeliverBy) {
+				if err := ch.hand(cmd, f, now); err != nil {
 					return err
 				}
 			}
-			if !inv.CancelRequested.IsZero() {
-				ch.out = append(ch.out, cancelDelivery(cmd, inv))
+			if !f.CancelRequested.IsZero() {
+				ch.out = append(ch.out, cancelDelivery(f))
 			}
 		}
 		return nil
@@ -50,19 +51,15 @@ func (c *Controller) Disconnected(ctx context.Context, scope ssmrun.Scope, insta
 			return fmt.Errorf("read what was handed to %s: %w", instanceID, err)
 		}
 		for i := range list {
-			inv := &list[i]
-			if inv.Handed.IsZero() || !inv.Begun.IsZero() {
+			f := ch.adopt(&list[i])
+			if f.Handed.IsZero() || !f.Begun.IsZero() {
 				continue
 			}
-			cmd, err := ch.command(scope, inv.CommandID)
+			cmd, err := ch.command(scope, f.CommandID)
 			if err != nil {
 				return err
 			}
-			if ch.apply(cmd, inv, ssmrun.EventSendFailed) {
-				if err := ch.save(inv); err != nil {
-					return err
-				}
-			}
+			ch.apply(cmd, f, ssmrun.EventSendFailed)
 		}
 		return nil
 	})
@@ -71,52 +68,65 @@ func (c *Controller) Disconnected(ctx context.Context, scope ssmrun.Scope, insta
 // Acknowledged is called when the agent said that it has a delivery: of an
 // invocation, or, with cancel, of the cancel of one.
 func (c *Controller) Acknowledged(ctx context.Context, scope ssmrun.Scope, commandID, instanceID string, cancel bool) error {
-	return c.change(ctx, func(ch *changes) error {
-		cmd, inv, ok, err := ch.lookup(scope, commandID, instanceID)
-		if err != nil || !ok || inv.State.Terminal() {
+	return wait(ctx, func(done func(error)) { c.AcknowledgedLater(scope, commandID, instanceID, cancel, done) })
+}
+
+// AcknowledgedLater is Acknowledged for who does not wait: done is called with
+// what Acknowledged would return.
+func (c *Controller) AcknowledgedLater(scope ssmrun.Scope, commandID, instanceID string, cancel bool, done func(error)) {
+	c.submit(event{soft: !cancel, done: done, apply: func(ch *changes) error {
+		cmd, f, ok, err := ch.lookup(scope, commandID, instanceID)
+		if err != nil || !ok || f.State.Terminal() {
 			return err
 		}
 		now := c.cfg.Now()
 		if cancel {
-			if !inv.CancelRequested.IsZero() {
-				inv.FinishBy = earlier(inv.FinishBy, now.Add(c.cfg.CancelGrace))
+			if !f.CancelRequested.IsZero() {
+				f.FinishBy = earlier(f.FinishBy, now.Add(c.cfg.CancelGrace))
 			}
-			return ch.save(inv)
+			ch.save(f)
+			return nil
 		}
-		return ch.begin(cmd, inv, now)
-	})
+		ch.begin(cmd, f, now)
+		return nil
+	}})
 }
 
 // Rejected is called when the agent refused a delivery for good: the document
 // cannot be run by it. Most agents say more in a reply of their own.
 func (c *Controller) Rejected(ctx context.Context, scope ssmrun.Scope, commandID, instanceID, reason string) error {
 	return c.change(ctx, func(ch *changes) error {
-		cmd, inv, ok, err := ch.lookup(scope, commandID, instanceID)
-		if err != nil || !ok || inv.State.Terminal() {
+		cmd, f, ok, err := ch.lookup(scope, commandID, instanceID)
+		if err != nil || !ok || f.State.Terminal() {
 			return err
 		}
-		inv.Trace = ssmrun.Head(reason, ssmrun.MaxJoinedChars)
-		return ch.end(cmd, inv, ssmrun.EventFailed)
+		f.Trace = ssmrun.Head(reason, ssmrun.MaxJoinedChars)
+		ch.apply(cmd, f, ssmrun.EventFailed)
+		return nil
 	})
 }
 
 // begin notes that the agent has an invocation.
-func (ch *changes) begin(cmd *ssmrun.Command, inv *ssmrun.Invocation, now time.Time) error {
-	if !inv.Begun.IsZero() {
-		return nil
+func (ch *changes) begin(cmd *commandState, f *flight, now time.Time) {
+	if !f.Begun.IsZero() {
+		return
 	}
-	ch.apply(cmd, inv, ssmrun.EventBegan)
-	inv.Begun = now
-	if inv.Handed.IsZero() {
-		inv.Handed = now
+	if f.State.Status == ssmrun.InProgress {
+		cmd.Counts.Unanswered--
+	}
+	cmd.Counts.Tried++
+	f.Begun = now
+	ch.apply(cmd, f, ssmrun.EventBegan)
+	if f.Handed.IsZero() {
+		f.Handed = now
 	}
 	// The steps' time counts from here where delivery took its time.
 	steps := cmd.ExpiresAfter.Sub(cmd.RequestedAt) - time.Duration(cmd.TimeoutSeconds)*time.Second
-	if by := now.Add(steps + ch.c.cfg.FinishGrace); by.After(inv.FinishBy) {
-		inv.FinishBy = by
+	if by := now.Add(steps + ch.c.cfg.FinishGrace); by.After(f.FinishBy) {
+		f.FinishBy = by
 	}
 	cmd.Counts.Begun++
-	return ch.save(inv)
+	ch.save(f)
 }
 
 // Report is called with what an agent says about an invocation. When it
@@ -124,66 +134,80 @@ func (ch *changes) begin(cmd *ssmrun.Command, inv *ssmrun.Invocation, now time.T
 // Replies come at least once and in any order: what ended stays as it ended,
 // but a step's result that comes late is still kept.
 func (c *Controller) Report(ctx context.Context, scope ssmrun.Scope, r ssmrun.Report) error {
-	return c.change(ctx, func(ch *changes) error {
-		cmd, inv, ok, err := ch.lookup(scope, r.CommandID, r.InstanceID)
-		if err != nil || !ok {
-			return err // history is gone: nothing to keep it for
-		}
-		if err := ch.plugins(cmd, inv, r.Plugins); err != nil {
-			return err
-		}
-		if inv.State.Terminal() || r.Event == ssmrun.EventBegan && !inv.Begun.IsZero() {
-			return nil
-		}
-		if r.Trace != "" {
-			inv.Trace = ssmrun.Head(r.Trace, ssmrun.MaxJoinedChars)
-		}
-		if err := ch.begin(cmd, inv, c.cfg.Now()); err != nil {
-			return err
-		}
-		if r.Event != ssmrun.EventBegan {
-			ch.apply(cmd, inv, r.Event)
-		}
-		return ch.save(inv)
-	})
+	return wait(ctx, func(done func(error)) { c.ReportLater(scope, r, done) })
+}
+
+// ReportLater is Report for who does not wait: done is called with what Report
+// would return.
+func (c *Controller) ReportLater(scope ssmrun.Scope, r ssmrun.Report, done func(error)) {
+	soft := r.Event == ssmrun.EventBegan && len(r.Plugins) == 0
+	c.submit(event{soft: soft, done: done, apply: func(ch *changes) error { return ch.report(scope, r) }})
+}
+
+func (ch *changes) report(scope ssmrun.Scope, r ssmrun.Report) error {
+	cmd, f, ok, err := ch.lookup(scope, r.CommandID, r.InstanceID)
+	if err != nil || !ok {
+		return err // history is gone: nothing to keep it for
+	}
+	if err := ch.plugins(cmd, f, r.Plugins); err != nil {
+		return err
+	}
+	if f.State.Terminal() || r.Event == ssmrun.EventBegan && !f.Begun.IsZero() {
+		return nil
+	}
+	if r.Trace != "" {
+		f.Trace = ssmrun.Head(r.Trace, ssmrun.MaxJoinedChars)
+	}
+	ch.begin(cmd, f, ch.c.cfg.Now())
+	if r.Event != ssmrun.EventBegan {
+		ch.apply(cmd, f, r.Event)
+	}
+	ch.save(f)
+	return nil
 }
 
 // plugins merges the results of steps.
-func (ch *changes) plugins(cmd *ssmrun.Command, inv *ssmrun.Invocation, results []ssmrun.PluginReport) error {
-	if len(results) == 0 {
-		return nil
-	}
-	have, err := ch.tx.Plugins(inv.Scope, inv.CommandID, inv.InstanceID)
-	if err != nil {
-		return fmt.Errorf("read plugins of %s: %w", inv.InstanceID, err)
-	}
+func (ch *changes) plugins(cmd *commandState, f *flight, results []ssmrun.PluginReport) error {
 	for _, r := range results {
-		for i := range have {
-			p := &have[i]
-			if p.Name != r.Name {
-				continue
-			}
-			to, _, ok := ssmrun.Next(ssmrun.PluginLevel, p.State, r.Event)
-			if !ok {
-				continue
-			}
-			p.State = to
-			p.ExitCode, p.Started, p.Finished = r.ExitCode, r.Started, r.Finished
-			p.Stdout = ssmrun.CutStream(r.Stdout, ssmrun.MaxStreamChars)
-			p.Stderr = ssmrun.CutStream(r.Stderr, ssmrun.MaxStreamChars)
-			p.Output = r.Output
-			if err := ch.tx.UpdatePlugin(inv.Scope, p); err != nil {
-				return fmt.Errorf("write plugin %s of %s: %w", p.Name, inv.InstanceID, err)
-			}
-			ch.touch(cmd)
+		n := slices.IndexFunc(cmd.Steps, func(s ssmrun.Step) bool { return s.Name == r.Name })
+		if n < 0 {
+			continue // of no step of the document
 		}
+		p, err := ch.plugin(cmd, f, n)
+		if err != nil {
+			return err
+		}
+		to, _, ok := ssmrun.Next(ssmrun.PluginLevel, p.State, r.Event)
+		if !ok {
+			continue
+		}
+		p.State = to
+		p.ExitCode, p.Started, p.Finished = r.ExitCode, r.Started, r.Finished
+		p.Stdout = ssmrun.CutStream(r.Stdout, ssmrun.MaxStreamChars)
+		p.Stderr = ssmrun.CutStream(r.Stderr, ssmrun.MaxStreamChars)
+		p.Output = r.Output
+		if f.changed == nil {
+			f.changed = map[int]*ssmrun.Plugin{}
+		}
+		f.changed[n] = p
+		ch.save(f)
+		ch.touch(cmd)
 	}
 	return nil
 }
 
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
+// plugin gives the one copy of a plugin that this transaction works on.
+func (ch *changes) plugin(cmd *commandState, f *flight, n int) (*ssmrun.Plugin, error) {
+	if p := f.changed[n]; p != nil {
+		return p, nil
 	}
-	return a
+	if !f.silent && !f.read {
+		var err error
+		if f.kept, err = ch.tx.Plugins(f.Scope, f.CommandID, f.InstanceID); err != nil {
+			return nil, fmt.Errorf("read plugins of %s: %w", f.InstanceID, err)
+		}
+		f.read = true
+	}
+	p := cmd.Plugins(f.InstanceID, f.kept)[n]
+	return &p, nil
 }

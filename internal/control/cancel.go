@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"ssmrun"
@@ -23,40 +22,43 @@ func (c *Controller) Cancel(ctx context.Context, scope ssmrun.Scope, commandID s
 		if err != nil {
 			return err
 		}
-		all, err := ch.tx.InvocationsOf(scope, commandID)
-		if err != nil {
-			return err
-		}
-		for _, id := range instanceIDs {
-			if !slices.ContainsFunc(all, func(i ssmrun.Invocation) bool { return i.InstanceID == id }) {
-				return ssmrun.Errorf(ssmrun.CodeInvalidInstanceID, "Command id %s was not sent to instance %s.", commandID, id)
-			}
-		}
+		now := c.cfg.Now()
 		if len(instanceIDs) == 0 {
 			cmd.Counts.CancelRequested = true
+			return ch.each(cmd, func(f *flight) error {
+				ch.cancel(cmd, f, now)
+				return nil
+			})
 		}
-		now := c.cfg.Now()
-		for i := range all {
-			inv := &all[i]
-			if inv.State.Terminal() || len(instanceIDs) > 0 && !slices.Contains(instanceIDs, inv.InstanceID) {
-				continue
-			}
-			if err := ch.cancel(cmd, inv, now); err != nil {
+		var flights []*flight
+		for _, id := range instanceIDs {
+			_, f, ok, err := ch.lookup(scope, commandID, id)
+			if err != nil {
 				return err
 			}
+			if !ok {
+				return ssmrun.Errorf(ssmrun.CodeInvalidInstanceID, "Command id %s was not sent to instance %s.", commandID, id)
+			}
+			flights = append(flights, f)
+		}
+		for _, f := range flights {
+			ch.cancel(cmd, f, now)
 		}
 		return nil
 	})
 }
 
-func (ch *changes) cancel(cmd *ssmrun.Command, inv *ssmrun.Invocation, now time.Time) error {
-	if inv.Handed.IsZero() {
-		return ch.end(cmd, inv, ssmrun.EventCancelled)
+func (ch *changes) cancel(cmd *commandState, f *flight, now time.Time) {
+	switch {
+	case f.State.Terminal():
+		return
+	case f.Handed.IsZero():
+		ch.apply(cmd, f, ssmrun.EventCancelled)
+		return
+	case f.CancelRequested.IsZero():
+		f.CancelRequested = now
 	}
-	if inv.CancelRequested.IsZero() {
-		inv.CancelRequested = now
-	}
-	ch.out = append(ch.out, cancelDelivery(cmd, inv))
+	ch.out = append(ch.out, cancelDelivery(f))
 	ch.touch(cmd)
-	return ch.save(inv)
+	ch.save(f)
 }

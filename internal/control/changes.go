@@ -4,22 +4,49 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"ssmrun"
 	"ssmrun/internal/store"
 )
 
-// changes is one transaction of the state machine: it collects what has to be
-// done outside once it is committed, deliveries and wake-ups, and keeps the
-// commands it touched so that each is written once.
+// changes is one transaction of the state machine, which may be many events'.
+// It keeps one copy of each command, invocation and plugin that it touches, and
+// writes each once, at its end, however often it changed. What has to be done
+// outside, deliveries and wake-ups, is collected until it is committed.
 type changes struct {
 	c        *Controller
 	tx       store.Tx
-	commands map[string]*ssmrun.Command
-	order    []string
-	dirty    map[string]bool
+	commands map[string]*commandState
+	touched  []*commandState // in order
+	flights  map[flightKey]*flight
+	dirty    []*flight // in order
 	out      []ssmrun.Delivery
+	pending  map[ssmrun.Scope]int // by how much the open invocations grew
+}
+
+// commandState is a command in a transaction.
+type commandState struct {
+	*ssmrun.Command
+	dirty bool
+	input bool // Content and what else may be big has been read
+	// made are the invocations of a command that this transaction inserts, by
+	// instance id, and token its mark; nil for any other command.
+	made  []*flight
+	token string
+}
+
+type flightKey struct{ command, instance string }
+
+// flight is an invocation in a transaction, with its plugins.
+type flight struct {
+	*ssmrun.Invocation
+	dirty bool
+	// silent: no agent had said anything of it before this transaction, so that
+	// none of its plugins is kept.
+	silent  bool
+	kept    []ssmrun.Plugin // what is kept of its plugins, once it was read
+	read    bool
+	changed map[int]*ssmrun.Plugin // by index: to be written
 }
 
 // change runs fn in a transaction and, once it is durable, delivers and wakes.
@@ -27,7 +54,10 @@ func (c *Controller) change(ctx context.Context, fn func(*changes) error) error 
 	var ch *changes
 	err := c.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		// A store may run this again after a failed commit: begin afresh.
-		ch = &changes{c: c, tx: tx, commands: map[string]*ssmrun.Command{}, dirty: map[string]bool{}}
+		ch = &changes{
+			c: c, tx: tx, commands: map[string]*commandState{}, flights: map[flightKey]*flight{},
+			pending: map[ssmrun.Scope]int{},
+		}
 		if err := fn(ch); err != nil {
 			return err
 		}
@@ -36,12 +66,13 @@ func (c *Controller) change(ctx context.Context, fn func(*changes) error) error 
 	if err != nil {
 		return err
 	}
+	c.addPending(ch.pending)
 	for _, d := range ch.out {
 		c.deliver.Deliver(d)
 	}
-	if len(ch.order) > 0 {
-		for _, id := range ch.order {
-			c.hub.publish(id)
+	if len(ch.touched) > 0 {
+		for _, cmd := range ch.touched {
+			c.hub.publish(cmd.ID)
 		}
 		c.wake()
 	}
@@ -49,258 +80,191 @@ func (c *Controller) change(ctx context.Context, fn func(*changes) error) error 
 }
 
 // command gives the one copy of a command that this transaction works on.
-func (ch *changes) command(scope ssmrun.Scope, id string) (*ssmrun.Command, error) {
+func (ch *changes) command(scope ssmrun.Scope, id string) (*commandState, error) {
 	if cmd, ok := ch.commands[id]; ok {
 		return cmd, nil
 	}
-	cmd, err := ch.tx.Command(scope, id)
+	c, err := ch.tx.Command(scope, id)
 	if err != nil {
 		return nil, fmt.Errorf("read command %s: %w", id, err)
 	}
+	cmd := &commandState{Command: c}
 	ch.commands[id] = cmd
 	return cmd, nil
 }
 
-// touch marks a command to be written: something that callers see has changed.
-func (ch *changes) touch(cmd *ssmrun.Command) {
-	ch.commands[cmd.ID] = cmd
-	if !ch.dirty[cmd.ID] {
-		ch.dirty[cmd.ID] = true
-		ch.order = append(ch.order, cmd.ID)
+// adopt makes an invocation that was read the one copy that this transaction
+// works on, or gives the one that there is already: what the store says is
+// then of before.
+func (ch *changes) adopt(inv *ssmrun.Invocation) *flight {
+	key := flightKey{inv.CommandID, inv.InstanceID}
+	if f, ok := ch.flights[key]; ok {
+		return f
+	}
+	f := &flight{Invocation: inv, silent: inv.Begun.IsZero() && !inv.State.Terminal()}
+	ch.flights[key] = f
+	return f
+}
+
+// lookup gives an invocation and its command; ok is false where there is none.
+func (ch *changes) lookup(scope ssmrun.Scope, commandID, instanceID string) (cmd *commandState, f *flight, ok bool, err error) {
+	if f = ch.flights[flightKey{commandID, instanceID}]; f == nil {
+		inv, err := ch.tx.Invocation(scope, commandID, instanceID)
+		if errors.Is(err, ssmrun.ErrNotFound) {
+			return nil, nil, false, nil
+		}
+		if err != nil {
+			return nil, nil, false, fmt.Errorf("read invocation of %s: %w", instanceID, err)
+		}
+		f = ch.adopt(inv)
+	}
+	cmd, err = ch.command(scope, commandID)
+	return cmd, f, err == nil, err
+}
+
+// after gives at most limit invocations of a command from an instance id on.
+func (ch *changes) after(cmd *commandState, instanceID string, limit int) ([]*flight, error) {
+	var list []*flight
+	if cmd.made != nil {
+		for _, f := range cmd.made {
+			if f.InstanceID > instanceID && len(list) < limit {
+				list = append(list, f)
+			}
+		}
+		return list, nil
+	}
+	stored, err := ch.tx.InvocationsAfter(cmd.Scope, cmd.ID, instanceID, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read invocations of %s: %w", cmd.ID, err)
+	}
+	for i := range stored {
+		list = append(list, ch.adopt(&stored[i]))
+	}
+	return list, nil
+}
+
+// someAtATime is how many invocations of a command are read at a time where all
+// of them are gone through.
+const someAtATime = 500
+
+// each goes through all invocations of a command, by instance id.
+func (ch *changes) each(cmd *commandState, fn func(*flight) error) error {
+	after := ""
+	for {
+		list, err := ch.after(cmd, after, someAtATime)
+		if err != nil {
+			return err
+		}
+		for _, f := range list {
+			if err := fn(f); err != nil {
+				return err
+			}
+			after = f.InstanceID
+		}
+		if len(list) < someAtATime {
+			return nil
+		}
 	}
 }
 
-// flush settles and writes the touched commands.
+// touch marks a command to be written: something that callers see has changed.
+func (ch *changes) touch(cmd *commandState) {
+	if !cmd.dirty {
+		cmd.dirty = true
+		ch.touched = append(ch.touched, cmd)
+	}
+}
+
+// save marks an invocation to be written.
+func (ch *changes) save(f *flight) {
+	if !f.dirty {
+		f.dirty = true
+		ch.dirty = append(ch.dirty, f)
+	}
+}
+
+// flush settles the touched commands and writes all that has changed.
 func (ch *changes) flush() error {
-	for _, id := range ch.order { // settle touches no other command
-		cmd := ch.commands[id]
+	for _, cmd := range ch.touched { // settle touches no other command
 		if err := ch.settle(cmd); err != nil {
 			return err
 		}
-		if err := ch.tx.UpdateCommand(cmd); err != nil {
+	}
+	now := ch.c.cfg.Now()
+	for _, f := range ch.dirty {
+		f.Next = nextLook(f.Invocation, now)
+	}
+	for _, cmd := range ch.touched {
+		if err := ch.writeCommand(cmd); err != nil {
+			return err
+		}
+	}
+	for _, f := range ch.dirty {
+		if cmd := ch.commands[f.CommandID]; cmd == nil || cmd.made == nil {
+			if err := ch.tx.UpdateInvocation(f.Invocation); err != nil {
+				return fmt.Errorf("write invocation of %s: %w", f.InstanceID, err)
+			}
+		}
+		for _, p := range f.changed {
+			if err := ch.tx.PutPlugin(f.Scope, p); err != nil {
+				return fmt.Errorf("write plugin %s of %s: %w", p.Name, f.InstanceID, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (ch *changes) writeCommand(cmd *commandState) error {
+	if cmd.made == nil {
+		if err := ch.tx.UpdateCommand(cmd.Command); err != nil {
 			return fmt.Errorf("write command %s: %w", cmd.ID, err)
 		}
+		return nil
+	}
+	cmd.Revision++
+	invocations := make([]ssmrun.Invocation, len(cmd.made))
+	for i, f := range cmd.made {
+		invocations[i] = *f.Invocation
+	}
+	if err := ch.tx.InsertCommand(cmd.Command, cmd.token, invocations); err != nil {
+		return fmt.Errorf("store the command: %w", err)
 	}
 	return nil
 }
 
 // apply moves an invocation by an event: its state, the counters of its
 // command, and its deadlines. It tells whether the table has such a change.
-func (ch *changes) apply(cmd *ssmrun.Command, inv *ssmrun.Invocation, event ssmrun.Event) bool {
-	to, counts, ok := ssmrun.Next(ssmrun.InvocationLevel, inv.State, event)
+func (ch *changes) apply(cmd *commandState, f *flight, event ssmrun.Event) bool {
+	to, counts, ok := ssmrun.Next(ssmrun.InvocationLevel, f.State, event)
 	if !ok {
 		return false
 	}
-	inv.State = to
+	was := f.State
+	f.State = to
 	cmd.Counts.Add(counts)
+	ch.ramp(cmd, f, was)
 	if to.Terminal() {
-		inv.Next = time.Time{}
-		if hadTurn(inv) {
+		ch.pending[cmd.Scope]--
+		if hadTurn(f.Invocation) {
 			cmd.Counts.InFlight--
 		}
 	}
 	ch.touch(cmd)
+	ch.save(f)
 	return true
 }
 
-// end ends an invocation by the service's own decision: its plugins that are
-// not over end the same way, without an exit code.
-func (ch *changes) end(cmd *ssmrun.Command, inv *ssmrun.Invocation, event ssmrun.Event) error {
-	if !ch.apply(cmd, inv, event) {
-		return nil
-	}
-	if err := ch.tx.UpdateInvocation(inv); err != nil {
-		return fmt.Errorf("write invocation of %s: %w", inv.InstanceID, err)
-	}
-	plugins, err := ch.tx.Plugins(inv.Scope, inv.CommandID, inv.InstanceID)
-	if err != nil {
-		return fmt.Errorf("read plugins of %s: %w", inv.InstanceID, err)
-	}
-	for i := range plugins {
-		p := &plugins[i]
-		to, _, ok := ssmrun.Next(ssmrun.PluginLevel, p.State, event)
-		if !ok {
-			continue
-		}
-		p.State = to
-		if err := ch.tx.UpdatePlugin(inv.Scope, p); err != nil {
-			return fmt.Errorf("write plugin %s of %s: %w", p.Name, inv.InstanceID, err)
-		}
-	}
-	return nil
-}
-
-// settle brings a touched command up to date: gives turns, stops at the error
-// budget, and ends it when all its invocations are over.
-func (ch *changes) settle(cmd *ssmrun.Command) error {
-	if cmd.State.Terminal() {
-		return nil
-	}
-	budget := amount(cmd.MaxErrors, cmd.Counts.Target, 0)
-	if cmd.Counts.Errors > budget && !cmd.Counts.ErrorsBeyondLimit {
-		cmd.Counts.ErrorsBeyondLimit = true
-		if err := ch.terminate(cmd); err != nil {
-			return err
-		}
-	}
-	if !cmd.Counts.ErrorsBeyondLimit {
-		if err := ch.turns(cmd); err != nil {
-			return err
-		}
-	}
-	if cmd.Counts.Begun > 0 || cmd.Counts.Completed > 0 {
-		ch.move(cmd, ssmrun.EventBegan)
-	}
-	if event, over := ssmrun.Outcome(cmd.Counts, budget); over {
-		ch.move(cmd, event)
-	}
-	return nil
-}
-
-// move changes the status of a command.
-func (ch *changes) move(cmd *ssmrun.Command, event ssmrun.Event) {
-	if to, _, ok := ssmrun.Next(ssmrun.CommandLevel, cmd.State, event); ok {
-		cmd.State = to
-	}
-}
-
-// terminate ends the invocations that no agent has: the budget is spent.
-func (ch *changes) terminate(cmd *ssmrun.Command) error {
-	all, err := ch.tx.InvocationsOf(cmd.Scope, cmd.ID)
-	if err != nil {
-		return fmt.Errorf("read invocations of %s: %w", cmd.ID, err)
-	}
-	for i := range all {
-		if !all[i].Handed.IsZero() {
-			continue // an agent that is away may be running it
-		}
-		if err := ch.end(cmd, &all[i], ssmrun.EventTerminated); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// turns gives invocations their turn, in the order of their ids, as long as
-// fewer are in flight than MaxConcurrency allows.
-func (ch *changes) turns(cmd *ssmrun.Command) error {
-	limit := amount(cmd.MaxConcurrency, cmd.Counts.Target, 1)
-	// Every invocation is in flight or over: nobody waits, and the list of all
-	// need not be read for each reply.
-	if cmd.Counts.InFlight+cmd.Counts.Completed >= cmd.Counts.Target || cmd.Counts.InFlight >= limit {
-		return nil
-	}
-	all, err := ch.tx.InvocationsOf(cmd.Scope, cmd.ID)
-	if err != nil {
-		return fmt.Errorf("read invocations of %s: %w", cmd.ID, err)
-	}
-	now := ch.c.cfg.Now()
-	for i := range all {
-		inv := &all[i]
-		if cmd.Counts.InFlight >= limit {
-			break
-		}
-		if inv.State.Terminal() || hadTurn(inv) {
-			continue
-		}
-		cmd.Counts.InFlight++
-		inv.DeliverBy = now.Add(time.Duration(cmd.TimeoutSeconds) * time.Second)
-		inv.FinishBy = now.Add(cmd.ExpiresAfter.Sub(cmd.RequestedAt)).Add(ch.c.cfg.FinishGrace)
-		if err := ch.hand(cmd, inv, now); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// hand gives an invocation to its agent, or notes that none is there.
-func (ch *changes) hand(cmd *ssmrun.Command, inv *ssmrun.Invocation, now time.Time) error {
-	if ch.c.deliver.Connected(inv.InstanceID) {
-		ch.apply(cmd, inv, ssmrun.EventSent)
-		inv.Handed = now
-		ch.out = append(ch.out, delivery(cmd, inv))
-	} else {
-		ch.apply(cmd, inv, ssmrun.EventSendFailed)
-	}
-	return ch.save(inv)
-}
-
-// save stores an invocation with the time at which it has to be looked at.
-func (ch *changes) save(inv *ssmrun.Invocation) error {
-	inv.Next = nextLook(inv, ch.c.cfg.Now())
-	if err := ch.tx.UpdateInvocation(inv); err != nil {
-		return fmt.Errorf("write invocation of %s: %w", inv.InstanceID, err)
-	}
-	return nil
-}
-
-// nextLook is when an invocation has to be looked at after now: at the end of the
-// time for its delivery while no agent said that it has it, then at the end of
-// the time that an agent is given for its last word.
-func nextLook(inv *ssmrun.Invocation, now time.Time) time.Time {
+// ramp counts what the ramp goes by: an invocation that was handed over is
+// unanswered until the agent took it, was lost, or it is over.
+func (ch *changes) ramp(cmd *commandState, f *flight, was ssmrun.State) {
 	switch {
-	case inv.State.Terminal(), !hadTurn(inv):
-		return time.Time{}
-	case inv.Begun.IsZero() && inv.Handed.IsZero():
-		return inv.DeliverBy
-	case inv.Begun.IsZero() && inv.DeliverBy.After(now):
-		return earlier(inv.DeliverBy, inv.FinishBy)
-	default:
-		return inv.FinishBy
-	}
-}
-
-// expire handles an invocation whose Next has come.
-func (ch *changes) expire(inv *ssmrun.Invocation, now time.Time) error {
-	cmd, err := ch.command(inv.Scope, inv.CommandID)
-	if err != nil {
-		return err
-	}
-	// What was handed to an agent that is there and has not taken it, because it
-	// is busy, has not begun and shall not any more. Of one that has gone away
-	// since, nobody knows: it may be running, and is given the time to say so.
-	undelivered := inv.Begun.IsZero() && !inv.DeliverBy.After(now) &&
-		(inv.Handed.IsZero() || ch.c.deliver.Connected(inv.InstanceID))
-	if at := nextLook(inv, now); !undelivered && (at.IsZero() || at.After(now)) {
-		return ch.save(inv) // not yet: the clock was set back, or a deadline moved
-	}
-	event := ssmrun.EventDeliveryTimedOut
-	if !inv.CancelRequested.IsZero() {
-		event = ssmrun.EventCancelled
-	}
-	if !inv.Handed.IsZero() {
-		// Takes it back, or ends what may still be running.
-		ch.out = append(ch.out, cancelDelivery(cmd, inv))
-	}
-	return ch.end(cmd, inv, event)
-}
-
-// hadTurn tells whether MaxConcurrency has let an invocation through.
-func hadTurn(inv *ssmrun.Invocation) bool { return !inv.DeliverBy.IsZero() }
-
-// lookup reads an invocation and its command; ok is false where there is none.
-func (ch *changes) lookup(scope ssmrun.Scope, commandID, instanceID string) (cmd *ssmrun.Command, inv *ssmrun.Invocation, ok bool, err error) {
-	inv, err = ch.tx.Invocation(scope, commandID, instanceID)
-	if errors.Is(err, ssmrun.ErrNotFound) {
-		return nil, nil, false, nil
-	}
-	if err != nil {
-		return nil, nil, false, fmt.Errorf("read invocation of %s: %w", instanceID, err)
-	}
-	cmd, err = ch.command(scope, commandID)
-	return cmd, inv, err == nil, err
-}
-
-func delivery(cmd *ssmrun.Command, inv *ssmrun.Invocation) ssmrun.Delivery {
-	return ssmrun.Delivery{
-		Scope: cmd.Scope, CommandID: cmd.ID, InstanceID: inv.InstanceID,
-		Document: cmd.Document, Content: cmd.Content, Parameters: cmd.Parameters,
-		Output: cmd.Output,
-	}
-}
-
-func cancelDelivery(cmd *ssmrun.Command, inv *ssmrun.Invocation) ssmrun.Delivery {
-	return ssmrun.Delivery{
-		Scope: cmd.Scope, CommandID: cmd.ID, InstanceID: inv.InstanceID, Cancel: true,
+	case !f.Begun.IsZero(): // counted when it began
+	case f.State.Status == ssmrun.InProgress:
+		cmd.Counts.Unanswered++
+	case was.Status == ssmrun.InProgress:
+		cmd.Counts.Unanswered--
+		cmd.Counts.Tried++
+	case f.State.Details == ssmrun.DetailsDelayed:
+		cmd.Counts.Tried++
 	}
 }

@@ -18,7 +18,6 @@
 package control
 
 import (
-	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -52,6 +51,28 @@ type Config struct {
 	// FinishGrace is how long after an invocation's expiry the service waits
 	// for the agent's last word. Default 15 s, as observed of AWS.
 	FinishGrace time.Duration
+	// History is how long a command is kept. Default 30 days.
+	History time.Duration
+	// MaxPending is how many invocations of an account and region may be open;
+	// a command that would make it more is RateExceeded. 0 for no bound.
+	MaxPending int
+	// RampByCompletion lets an invocation begin only as others end, 1, 2, 4 and
+	// so on at a time, as AWS's guide has it; by default it is enough that an
+	// agent has taken the ones before.
+	RampByCompletion bool
+	// Groups are the resource groups: what a target resource-groups:Name stands
+	// for, by the group's name.
+	Groups map[string][]ssmrun.Target
+	// May tells whether a caller (ARN) may send commands to an instance. nil:
+	// whoever may call SendCommand may.
+	May func(caller string, i *ssmrun.Instance) bool
+}
+
+// DefaultHistory is how long commands are kept, as AWS does.
+const DefaultHistory = 30 * 24 * time.Hour
+
+func (c *Controller) may(caller string, i *ssmrun.Instance) bool {
+	return c.cfg.May == nil || c.cfg.May(caller, i)
 }
 
 // Controller runs the state machine. Make it with New, give it its Deliverer
@@ -62,8 +83,11 @@ type Controller struct {
 	hub     *hub
 	kick    chan struct{}
 
+	intake intake
+
 	mu       sync.Mutex
 	draining bool
+	pending  map[ssmrun.Scope]int // invocations that are not over
 }
 
 // New makes a Controller. Attach must be called before anything else.
@@ -80,7 +104,10 @@ func New(cfg Config) *Controller {
 	if cfg.FinishGrace == 0 {
 		cfg.FinishGrace = 15 * time.Second
 	}
-	return &Controller{cfg: cfg, hub: newHub(), kick: make(chan struct{}, 1)}
+	if cfg.History == 0 {
+		cfg.History = DefaultHistory
+	}
+	return &Controller{cfg: cfg, hub: newHub(), kick: make(chan struct{}, 1), pending: map[ssmrun.Scope]int{}}
 }
 
 // Attach names who reaches the agents. Control and gateway call each other, so
@@ -113,75 +140,4 @@ func (c *Controller) PingStatus(i *ssmrun.Instance) ssmrun.PingStatus {
 	default:
 		return ssmrun.Online
 	}
-}
-
-// Run looks after deadlines until ctx is done. It returns nil then.
-func (c *Controller) Run(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-c.kick:
-		case <-timer.C:
-		}
-		wait, err := c.sweep(ctx)
-		if err != nil && ctx.Err() == nil {
-			c.cfg.Logger.Error("look after deadlines", "error", err)
-			wait = time.Second
-		}
-		timer.Reset(wait)
-	}
-}
-
-// wake makes Run look at the deadlines again.
-func (c *Controller) wake() {
-	select {
-	case c.kick <- struct{}{}:
-	default:
-	}
-}
-
-// sweepLimit bounds how many invocations one transaction of sweep changes.
-const sweepLimit = 200
-
-// longestSleep is how long Run sleeps at most: a clock that is set forward
-// would otherwise be noticed only at the next change.
-const longestSleep = 30 * time.Second
-
-// sweep handles what is due, and tells how long there is nothing to do.
-func (c *Controller) sweep(ctx context.Context) (time.Duration, error) {
-	for {
-		more := false
-		err := c.change(ctx, func(ch *changes) error {
-			now := c.cfg.Now()
-			due, err := ch.tx.DueInvocations(now, sweepLimit)
-			if err != nil {
-				return err
-			}
-			more = len(due) == sweepLimit
-			for i := range due {
-				if err := ch.expire(&due[i], now); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return 0, err
-		}
-		if !more {
-			break
-		}
-	}
-	wait := longestSleep
-	err := c.cfg.Store.View(ctx, func(tx store.Tx) error {
-		next, ok, err := tx.NextDue()
-		if ok {
-			wait = min(wait, max(0, next.Sub(c.cfg.Now())))
-		}
-		return err
-	})
-	return wait, err
 }

@@ -60,7 +60,7 @@ type bundle struct {
 }
 
 // setup gives a controller over a real store with n connected instances.
-func setup(t testing.TB, n int) *bundle {
+func setup(t testing.TB, n int, change ...func(*control.Config)) *bundle {
 	t.Helper()
 	b := &bundle{t: t, ctx: context.Background(), now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), agents: &agents{connected: map[string]bool{}}}
 	db, err := sqlite.Open(b.ctx, filepath.Join(t.TempDir(), "test.db"), sqlite.Options{})
@@ -69,7 +69,11 @@ func setup(t testing.TB, n int) *bundle {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	b.store = db
-	b.Controller = control.New(control.Config{Store: db, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return b.now }})
+	cfg := control.Config{Store: db, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return b.now }}
+	for _, fn := range change {
+		fn(&cfg)
+	}
+	b.Controller = control.New(cfg)
 	b.Attach(b.agents)
 	for i := range n {
 		b.agents.connected[id(i)] = true
@@ -104,8 +108,8 @@ func (b *bundle) send(change func(*control.SendRequest)) *ssmrun.Command {
 			Scope: scope, Caller: "arn:aws:iam::000000000000:user/test", Document: "AWS-RunShellScript", Version: "$DEFAULT",
 			Content: "{}", InstanceIDs: []string{id(0)}, TimeoutSeconds: 60,
 			MaxConcurrency: "50", MaxErrors: "0",
+			Steps: []ssmrun.Step{{Name: "aws:runShellScript", Action: "aws:runShellScript"}},
 		},
-		Steps:         []control.Step{{Name: "aws:runShellScript", Action: "aws:runShellScript"}},
 		ExecutionTime: 100 * time.Second,
 	}
 	if change != nil {
@@ -132,9 +136,9 @@ func (b *bundle) invocation(command, instance string) *ssmrun.Invocation {
 
 func (b *bundle) plugin(command, instance string) ssmrun.Plugin {
 	b.t.Helper()
-	var p []ssmrun.Plugin
-	b.must(b.store.View(b.ctx, func(tx store.Tx) (err error) { p, err = tx.Plugins(scope, command, instance); return err }))
-	return p[0]
+	var kept []ssmrun.Plugin
+	b.must(b.store.View(b.ctx, func(tx store.Tx) (err error) { kept, err = tx.Plugins(scope, command, instance); return err }))
+	return b.command(command).Plugins(instance, kept)[0]
 }
 
 func (b *bundle) report(command, instance string, event ssmrun.Event, code int) {
@@ -207,7 +211,7 @@ func TestStepsResultAfterTheEndIsKept(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 1)
 	cmd := b.send(func(r *control.SendRequest) {
-		r.Steps = []control.Step{{Name: "one", Action: "aws:runShellScript"}, {Name: "two", Action: "aws:runShellScript"}}
+		r.Command.Steps = []ssmrun.Step{{Name: "one", Action: "aws:runShellScript"}, {Name: "two", Action: "aws:runShellScript"}}
 	})
 	b.must(b.Report(b.ctx, scope, ssmrun.Report{CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventSucceeded}))
 	b.wantCommand(cmd.ID, success)
@@ -311,8 +315,8 @@ func TestDeliveryTimesOut(t *testing.T) {
 	if c := b.command(cmd.ID).Counts; c.DeliveryTimedOut != 1 || c.Errors != 0 || c.Completed != 1 {
 		t.Errorf("counts %+v", c)
 	}
-	if p := b.plugin(cmd.ID, id(0)); p.State != late || p.ExitCode != -1 {
-		t.Errorf("plugin %+v", p)
+	if p := b.plugin(cmd.ID, id(0)); p.State != pending || p.ExitCode != -1 {
+		t.Errorf("a plugin of which nothing was said: %+v", p)
 	}
 	// An agent that comes back too late gets nothing.
 	b.agents.connected[id(0)] = true
@@ -344,8 +348,10 @@ func TestCancel(t *testing.T) {
 	b := setup(t, 3)
 	b.agents.connected[id(2)] = false
 	cmd := b.send(func(r *control.SendRequest) { r.Command.InstanceIDs = ids(3) })
-	b.agents.take()
 	b.ack(cmd.ID, id(0))
+	if d := b.agents.take(); len(d) != 2 {
+		t.Fatalf("delivered %+v", d)
+	}
 	b.must(b.Cancel(b.ctx, scope, cmd.ID, nil))
 	b.wantInvocation(cmd.ID, id(2), cancelled) // nobody has it
 	b.wantInvocation(cmd.ID, id(0), inProgress)
@@ -367,6 +373,7 @@ func TestCancelOfOneInstance(t *testing.T) {
 	t.Parallel()
 	b := setup(t, 2)
 	cmd := b.send(func(r *control.SendRequest) { r.Command.InstanceIDs = ids(2) })
+	b.ack(cmd.ID, id(0))
 	b.agents.take()
 	b.must(b.Cancel(b.ctx, scope, cmd.ID, []string{id(1)}))
 	if d := b.agents.take(); len(d) != 1 || d[0].InstanceID != id(1) {
@@ -403,10 +410,12 @@ func TestMaxConcurrencyAndMaxErrors(t *testing.T) {
 		r.Command.InstanceIDs = []string{id(4), id(2), id(0), id(1), id(3)}
 		r.Command.MaxConcurrency, r.Command.MaxErrors = "2", "1"
 	})
+	b.ack(cmd.ID, id(0))
 	first := b.agents.take()
 	if len(first) != 2 || first[0].InstanceID != id(0) || first[1].InstanceID != id(1) {
 		t.Fatalf("began with %+v", first)
 	}
+	b.ack(cmd.ID, id(1))
 	b.wantInvocation(cmd.ID, id(2), pending)
 	b.report(cmd.ID, id(0), ssmrun.EventFailed, 1)
 	if d := b.agents.take(); len(d) != 1 || d[0].InstanceID != id(2) {

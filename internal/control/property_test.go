@@ -113,8 +113,8 @@ func (b *bundle) sweepOnce() {
 func checkCommand(rt *rapid.T, b *bundle, id string, ended map[string]ssmrun.State) {
 	cmd := b.command(id)
 	var list []ssmrun.Invocation
-	b.must(b.store.View(b.ctx, func(tx store.Tx) (err error) { list, err = tx.InvocationsOf(scope, id); return err }))
-	over, errors, flying := 0, 0, 0
+	b.must(b.store.View(b.ctx, func(tx store.Tx) (err error) { list, err = tx.InvocationsAfter(scope, id, "", 1000); return err }))
+	over, errors, flying, unanswered := 0, 0, 0, 0
 	for i := range list {
 		inv := &list[i]
 		key := id + "/" + inv.InstanceID
@@ -133,13 +133,16 @@ func checkCommand(rt *rapid.T, b *bundle, id string, ended map[string]ssmrun.Sta
 				rt.Fatalf("%s would never be looked at again", key)
 			}
 		}
+		if inv.State.Status == ssmrun.InProgress && inv.Begun.IsZero() {
+			unanswered++
+		}
 		if slices.Contains([]ssmrun.Details{ssmrun.DetailsFailed, ssmrun.DetailsExecutionTimedOut}, inv.State.Details) {
 			errors++
 		}
 	}
 	c := cmd.Counts
-	if c.Target != len(list) || c.Completed != over || c.Errors != errors || c.InFlight != flying {
-		rt.Fatalf("counts %+v: %d of %d over, %d errors, %d in flight", c, over, len(list), errors, flying)
+	if c.Target != len(list) || c.Completed != over || c.Errors != errors || c.InFlight != flying || c.Unanswered != unanswered {
+		rt.Fatalf("counts %+v: %d of %d over, %d errors, %d in flight, %d unanswered", c, over, len(list), errors, flying, unanswered)
 	}
 	if cmd.MaxConcurrency == "1" && flying > 1 || cmd.MaxConcurrency == "2" && flying > 2 {
 		rt.Fatalf("%d in flight with MaxConcurrency %s", flying, cmd.MaxConcurrency)

@@ -5,29 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"ssmrun"
-	"ssmrun/internal/store"
 )
-
-// Step is a step of a document as control needs it: under which name its
-// result is asked for, and which plugin runs it.
-type Step struct {
-	Name   string
-	Action string
-}
 
 // SendRequest is a command that the api has checked: its document exists, its
 // parameters fit.
 type SendRequest struct {
-	// Command carries all that the caller said; Send fills in ID, RequestedAt,
-	// ExpiresAfter, State, Counts and Revision.
+	// Command carries all that the caller said, and the document's Steps; Send
+	// fills in ID, RequestedAt, ExpiresAfter, State, Counts and Revision.
 	Command ssmrun.Command
-	Steps   []Step
+	// Platforms are those that the document is for; nil for any.
+	Platforms []string
 	// ExecutionTime is the steps' part of ExpiresAfter.
 	ExecutionTime time.Duration
 	// Token is the caller's own mark of the request; "" for none. A repeated
@@ -38,6 +30,8 @@ type SendRequest struct {
 // Send accepts a command. When it returns, the command is durable and visible
 // to every read, and the agents that are connected have been handed theirs.
 // Errors: ssmrun.CodeInvalidInstanceID where an instance is not known,
+// ssmrun.CodeUnsupportedPlatform where the document is not for one that was
+// named, ssmrun.CodeAccessDenied where the caller may not send to one,
 // ssmrun.CodeUnavailable while the service stops.
 func (c *Controller) Send(ctx context.Context, req SendRequest) (*ssmrun.Command, error) {
 	var answer *ssmrun.Command
@@ -72,102 +66,90 @@ func (c *Controller) Send(ctx context.Context, req SendRequest) (*ssmrun.Command
 	return &first, nil
 }
 
-func (ch *changes) accept(cmd *ssmrun.Command, req SendRequest) error {
+// accept makes a command and its invocations. They are written at the end of
+// the transaction, with the turns that are given at once.
+func (ch *changes) accept(c *ssmrun.Command, req SendRequest) error {
 	now := ch.c.cfg.Now().UTC().Truncate(time.Millisecond)
-	cmd.ID = uuid.NewString()
-	cmd.RequestedAt = now
-	cmd.ExpiresAfter = now.Add(time.Duration(cmd.TimeoutSeconds)*time.Second + req.ExecutionTime)
-	cmd.State = ssmrun.NewState
+	c.ID = uuid.NewString()
+	c.RequestedAt = now
+	c.ExpiresAfter = now.Add(time.Duration(c.TimeoutSeconds)*time.Second + req.ExecutionTime)
+	c.State = ssmrun.NewState
+	c.Counts = ssmrun.Counts{}
+	cmd := &commandState{Command: c, input: true, made: []*flight{}, token: req.Token}
+	ch.commands[c.ID] = cmd
+	ch.touch(cmd)
 
-	instances, err := resolve(ch.tx, cmd)
+	targets, err := ch.resolve(c)
 	if err != nil {
 		return err
 	}
-	cmd.Counts = ssmrun.Counts{Target: len(instances)}
-
-	invocations := make([]ssmrun.Invocation, 0, len(instances))
-	plugins := make([]ssmrun.Plugin, 0, len(instances)*len(req.Steps))
-	for _, i := range instances {
-		invocations = append(invocations, ssmrun.Invocation{
-			CommandID: cmd.ID, InstanceID: i.ID, Scope: cmd.Scope, InstanceName: i.Name,
-			RequestedAt: now, State: ssmrun.NewState,
-		})
-		for n, s := range req.Steps {
-			plugins = append(plugins, ssmrun.Plugin{
-				CommandID: cmd.ID, InstanceID: i.ID, Name: s.Name, Action: s.Action, Index: n,
-				State: ssmrun.NewState, ExitCode: ssmrun.ExitNotStarted,
-			})
+	if len(c.InstanceIDs) > 0 {
+		if err := ch.admit(c, targets, req.Platforms); err != nil {
+			return err
 		}
 	}
-	if err := ch.tx.InsertCommand(cmd, req.Token, invocations, plugins); err != nil {
-		return fmt.Errorf("store the command: %w", err)
+	if ch.c.tooManyPending(c.Scope, len(targets)) {
+		c.Counts.Target = 0 // nothing is made of it
+		ch.move(cmd, ssmrun.EventRateExceeded)
+		return nil
 	}
-	ch.touch(cmd)
+	c.Counts.Target = len(targets)
+	ch.pending[c.Scope] += len(targets)
+	for i := range targets {
+		t := &targets[i]
+		f := &flight{Invocation: &ssmrun.Invocation{
+			CommandID: c.ID, InstanceID: t.ID, Scope: c.Scope, InstanceName: t.Name,
+			RequestedAt: now, State: ssmrun.NewState,
+		}, silent: true}
+		ch.flights[flightKey{c.ID, t.ID}] = f
+		cmd.made = append(cmd.made, f)
+		if event, refused := ch.refusal(c, t, req.Platforms); refused {
+			ch.apply(cmd, f, event)
+		}
+	}
 	return nil
 }
 
-// resolve gives the instances a command is for, by id. Those named by
-// InstanceIds have to be known; those that targets select need not.
-func resolve(tx store.Tx, cmd *ssmrun.Command) ([]ssmrun.Instance, error) {
-	if len(cmd.InstanceIDs) > 0 {
-		return named(tx, cmd.Scope, cmd.InstanceIDs)
-	}
-	var list []ssmrun.Instance
-	for n, t := range cmd.Targets {
-		matched, err := match(tx, cmd.Scope, t)
-		if err != nil {
-			return nil, err
-		}
-		if n == 0 {
-			list = matched
-			continue
-		}
-		list = slices.DeleteFunc(list, func(i ssmrun.Instance) bool {
-			return !slices.ContainsFunc(matched, func(m ssmrun.Instance) bool { return m.ID == i.ID })
-		})
-	}
-	return list, nil
+// target is an instance that a command is for.
+type target struct {
+	*ssmrun.Instance
+	// unknown: it was named by a target, and is not an instance of the scope.
+	unknown bool
 }
 
-func named(tx store.Tx, scope ssmrun.Scope, ids []string) ([]ssmrun.Instance, error) {
-	var list []ssmrun.Instance
-	var unknown []string
-	for _, id := range ids {
-		i, err := tx.Instance(scope, id)
-		switch {
-		case errors.Is(err, ssmrun.ErrNotFound):
-			unknown = append(unknown, id)
-		case err != nil:
-			return nil, fmt.Errorf("read instance %s: %w", id, err)
-		default:
-			list = append(list, *i)
-		}
+// refusal tells why a command cannot go to an instance that its targets
+// selected.
+func (ch *changes) refusal(c *ssmrun.Command, t *target, platforms []string) (ssmrun.Event, bool) {
+	switch {
+	case t.unknown:
+		return ssmrun.EventUndeliverable, true
+	case !fits(t.Instance, platforms):
+		return ssmrun.EventInvalidPlatform, true
+	case !ch.c.may(c.Caller, t.Instance):
+		return ssmrun.EventAccessDenied, true
 	}
-	if len(unknown) > 0 {
-		return nil, ssmrun.Errorf(ssmrun.CodeInvalidInstanceID, "Instances [[%s]] not in a valid state for account %s",
-			strings.Join(unknown, ", "), scope.Account)
-	}
-	slices.SortFunc(list, func(a, b ssmrun.Instance) int { return strings.Compare(a.ID, b.ID) })
-	return list, nil
+	return 0, false
 }
 
-// match gives the instances that one target selects. No instance of the service
-// has tags or belongs to a resource group yet, so those keys select none.
-func match(tx store.Tx, scope ssmrun.Scope, t ssmrun.Target) ([]ssmrun.Instance, error) {
-	if !strings.EqualFold(t.Key, "InstanceIds") {
-		return nil, nil
-	}
-	var list []ssmrun.Instance
-	page := store.Page{Limit: 50}
-	for {
-		part, next, err := tx.ListInstances(scope, store.InstanceQuery{IDs: t.Values}, page)
-		if err != nil {
-			return nil, fmt.Errorf("list the instances of a target: %w", err)
+// admit refuses a command as a whole for the instances that it names.
+func (ch *changes) admit(c *ssmrun.Command, targets []target, platforms []string) error {
+	for i := range targets {
+		t := &targets[i]
+		if !ch.c.may(c.Caller, t.Instance) {
+			return ssmrun.Errorf(ssmrun.CodeAccessDenied,
+				"User: %s is not authorized to perform: ssm:SendCommand on resource: arn:aws:%s:%s:%s:%s/%s because no identity-based policy allows the ssm:SendCommand action",
+				c.Caller, t.Service(), c.Scope.Region, c.Scope.Account, t.Kind(), t.ID)
 		}
-		list = append(list, part...)
-		if next == "" {
-			return list, nil
+		if !fits(t.Instance, platforms) {
+			return ssmrun.Errorf(ssmrun.CodeUnsupportedPlatform,
+				"Document %s does not support the platform of instance %s, which is %s.", c.Document, t.ID, t.PlatformType)
 		}
-		page.Token = next
 	}
+	return nil
+}
+
+// fits tells whether a document for these platforms is for an instance. One
+// that has not told its platform yet is not refused.
+func fits(i *ssmrun.Instance, platforms []string) bool {
+	return platforms == nil || i.PlatformType == "" || slices.Contains(platforms, i.PlatformType)
 }

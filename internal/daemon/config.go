@@ -8,9 +8,11 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"ssmrun"
+	"ssmrun/internal/control"
 	"ssmrun/internal/identity"
 )
 
@@ -20,6 +22,7 @@ const (
 	DefaultRegion  = "us-east-1"
 	DefaultAccount = "000000000000"
 	DefaultDrain   = 30 * time.Second
+	DefaultHistory = control.DefaultHistory
 )
 
 // Config is what `ssmrun serve` is told.
@@ -31,8 +34,13 @@ type Config struct {
 	// Regions are those that are served, the first by default. A request belongs
 	// to the region of its signature's scope.
 	Regions []string
-	// Account is the 12-digit account of everything here.
+	// Account is the 12-digit account of the service's own key, and of the local
+	// agents.
 	Account string
+	// OtherAccounts are accounts whose roles the service's key may assume.
+	OtherAccounts []string
+	// EC2Instances is a file that tells of EC2 instances; "" for none.
+	EC2Instances string
 	// Key, where set, is the access key instead of the one that is made and kept.
 	Key identity.Key
 	// Documents is a folder of documents; "" for none.
@@ -56,12 +64,30 @@ type Config struct {
 	Drain time.Duration
 	// OfflineAfter is how long after its last heartbeat an agent counts as Online.
 	OfflineAfter time.Duration
-	Version      string
+	// History is how long a command is kept; 0 for control's default.
+	History time.Duration
+	// MaxPending is how many invocations of an account and region may be open;
+	// 0 for no bound.
+	MaxPending int
+	// RampByCompletion: see control.Config.
+	RampByCompletion bool
+	// ResourceGroups are NAME=KEY=VALUE[,VALUE...][;KEY=VALUE...], with keys as
+	// those of targets.
+	ResourceGroups []string
+	// Emulate names behaviours of AWS to show, for tests of clients: EmulateRaces.
+	Emulate []string
+	Version string
+	// AgentVersion is that of the agent which is shipped with the service.
+	AgentVersion string
 	// Stdout gets the ready lines; nil discards.
 	Stdout io.Writer
 	Logger *slog.Logger
 	Now    func() time.Time
 }
+
+// EmulateRaces is the value of Config.Emulate that makes the service show AWS's
+// races and throttles.
+const EmulateRaces = "aws-races"
 
 var (
 	regionForm  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
@@ -89,7 +115,7 @@ func (c *Config) complete() error {
 	if c.Stdout == nil {
 		c.Stdout = io.Discard
 	}
-	for _, p := range []*string{&c.Data, &c.Documents, &c.ReadyFile} {
+	for _, p := range []*string{&c.Data, &c.Documents, &c.EC2Instances, &c.ReadyFile} {
 		if *p == "" {
 			continue
 		}
@@ -118,6 +144,14 @@ func (c *Config) check() error {
 	if !accountForm.MatchString(c.Account) {
 		errs = append(errs, fmt.Errorf("--account-id %q must have 12 digits", c.Account))
 	}
+	for i, other := range c.OtherAccounts {
+		switch {
+		case !accountForm.MatchString(other):
+			errs = append(errs, fmt.Errorf("--other-account %q must have 12 digits", other))
+		case other == c.Account || slices.Contains(c.OtherAccounts[:i], other):
+			errs = append(errs, fmt.Errorf("--other-account %s is served already", other))
+		}
+	}
 	if (c.Key.AccessKeyID == "") != (c.Key.Secret == "") {
 		errs = append(errs, errors.New("an access key needs both its id and its secret"))
 	}
@@ -128,6 +162,20 @@ func (c *Config) check() error {
 	}
 	if len(c.Buckets) > 0 && c.S3Endpoint != "" {
 		errs = append(errs, errors.New("--bucket makes buckets in the embedded S3 endpoint, which --s3-endpoint replaces: use one of the two"))
+	}
+	for _, e := range c.Emulate {
+		if e != EmulateRaces {
+			errs = append(errs, fmt.Errorf("--emulate %q is not known: there is %s", e, EmulateRaces))
+		}
+	}
+	if c.History < 0 {
+		errs = append(errs, fmt.Errorf("--history %s must not be negative", c.History))
+	}
+	if c.MaxPending < 0 {
+		errs = append(errs, fmt.Errorf("--max-pending %d must not be negative", c.MaxPending))
+	}
+	if _, err := resourceGroups(c.ResourceGroups); err != nil {
+		errs = append(errs, err)
 	}
 	if c.LocalAgents < 0 {
 		errs = append(errs, fmt.Errorf("--local-agents %d must not be negative", c.LocalAgents))

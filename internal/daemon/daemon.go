@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,7 +72,17 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	if err := d.openData(ctx); err != nil {
 		return nil, err
 	}
-	d.control = control.New(control.Config{Store: d.store, Logger: cfg.Logger, Now: cfg.Now, OfflineAfter: cfg.OfflineAfter})
+	groups, err := resourceGroups(cfg.ResourceGroups)
+	if err != nil {
+		return nil, err
+	}
+	d.control = control.New(control.Config{
+		Store: d.store, Logger: cfg.Logger, Now: cfg.Now, OfflineAfter: cfg.OfflineAfter, History: cfg.History,
+		MaxPending: cfg.MaxPending, RampByCompletion: cfg.RampByCompletion, Groups: groups,
+	})
+	if err := d.control.CountPending(ctx, d.scopes()); err != nil {
+		return nil, err
+	}
 	d.gateway = gateway.New(gateway.Config{Control: d.control, Identity: d.identity, Store: d.store, Logger: cfg.Logger, Now: cfg.Now})
 	d.control.Attach(d.gateway)
 	if d.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
@@ -109,14 +120,14 @@ func (d *Daemon) openData(ctx context.Context) (err error) {
 	if d.store, err = sqlite.Open(ctx, filepath.Join(d.cfg.Data, "ssmrun.db"), sqlite.Options{Logger: d.cfg.Logger}); err != nil {
 		return err
 	}
-	d.identity, err = identity.Open(identity.Config{Dir: d.cfg.Data, Account: d.cfg.Account, Key: d.cfg.Key, Store: d.store, Now: d.cfg.Now})
+	d.identity, err = identity.Open(identity.Config{Dir: d.cfg.Data, Account: d.cfg.Account, OtherAccounts: d.cfg.OtherAccounts, Key: d.cfg.Key, Store: d.store, Now: d.cfg.Now})
 	if err != nil {
 		return err
 	}
 	if d.audit, err = openAudit(filepath.Join(d.cfg.Data, "audit.log"), d.cfg.Logger); err != nil {
 		return err
 	}
-	return d.loadDocuments(ctx)
+	return errors.Join(d.loadDocuments(ctx), d.loadEC2Instances(ctx))
 }
 
 func (d *Daemon) loadDocuments(ctx context.Context) error {
@@ -137,10 +148,13 @@ func (d *Daemon) loadDocuments(ctx context.Context) error {
 	})
 }
 
+// scopes are all that are served; the first is that of the local agents.
 func (d *Daemon) scopes() []ssmrun.Scope {
 	var list []ssmrun.Scope
-	for _, r := range d.cfg.Regions {
-		list = append(list, ssmrun.Scope{Account: d.cfg.Account, Region: r})
+	for _, account := range append([]string{d.cfg.Account}, d.cfg.OtherAccounts...) {
+		for _, r := range d.cfg.Regions {
+			list = append(list, ssmrun.Scope{Account: account, Region: r})
+		}
 	}
 	return list
 }
@@ -155,10 +169,11 @@ func (d *Daemon) openObjects(ctx context.Context) (err error) {
 	d.objects, err = objects.Start(ctx, objects.Config{
 		Dir: filepath.Join(d.cfg.Data, "objects"), Regions: d.cfg.Regions, AccountID: d.cfg.Account, Logger: d.cfg.Logger,
 		Keys: func(id string) (string, bool) { return root.Secret, id == root.AccessKeyID },
-		TemporarySecret: func(_ context.Context, id, token string) (string, error) {
-			secret, _, err := d.identity.Lookup(id, token)
+		TemporarySecret: func(ctx context.Context, id, token string) (string, error) {
+			secret, _, err := d.identity.Lookup(ctx, id, token)
 			return secret, err
 		},
+		FullAccess: d.identity.CallerToken,
 	})
 	if err != nil {
 		return fmt.Errorf("start the S3 endpoint: %w", err)
@@ -177,7 +192,9 @@ func (d *Daemon) front() *front {
 		regions: map[string]bool{}, verifier: &sigv4.Verifier{Now: d.cfg.Now},
 		api: awsapi.New(awsapi.Config{
 			Control: d.control, Store: d.store, Now: d.cfg.Now, Logger: d.cfg.Logger,
-			S3URL: func(string) string { return d.info.S3Endpoint },
+			Identity: d.identity, Drop: d.gateway.Drop, AgentVersion: d.cfg.AgentVersion,
+			S3URL: func(string) string { return d.info.S3Endpoint }, Seal: d.identity.Seal,
+			Races: slices.Contains(d.cfg.Emulate, EmulateRaces),
 		}),
 	}
 	for _, r := range d.cfg.Regions {
@@ -209,6 +226,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	wg.Go(func() { served <- d.server.Serve(d.listener) })
 	wg.Go(func() { _ = d.control.Run(work) })
+	wg.Go(func() { d.control.Forget(work) })
 	looking, stopLooking := context.WithCancel(work)
 	err := d.start(ctx, looking)
 	if err == nil {
@@ -233,6 +251,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if e := d.server.Shutdown(patience); e != nil {
 		_ = d.server.Close() // long polls that nobody waits for any more
 	}
+	d.control.Settled() // what the agents have said last
 	stop()
 	wg.Wait()
 	return errors.Join(err, d.Close())

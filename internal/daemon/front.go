@@ -146,7 +146,7 @@ func (f *front) authenticate(q *request, service string) error {
 	if err := q.signed.RequireScope(service, func(region string) bool { return f.regions[region] }); err != nil {
 		return err
 	}
-	secret, caller, err := f.identity.Lookup(q.signed.AccessKeyID, q.signed.SessionToken)
+	secret, caller, err := f.identity.Lookup(q.r.Context(), q.signed.AccessKeyID, q.signed.SessionToken)
 	if err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func notAllowed(q *request, action string) error {
 func (f *front) call(q *request, operation string) *awsapi.Call {
 	return &awsapi.Call{
 		Operation: operation, Caller: q.caller, Body: q.body, Header: q.r.Header, Answer: q.w.Header(),
-		Scope: ssmrun.Scope{Account: f.identity.Account(), Region: q.signed.Region},
+		Scope: ssmrun.Scope{Account: q.caller.Account, Region: q.signed.Region},
 	}
 }
 

@@ -41,11 +41,16 @@ func shell(lines ...string) map[string][]string { return map[string][]string{"co
 // wait waits for the end of a command by the long poll and gives its status.
 func wait(t *testing.T, s *testenv.Service, command string) types.Command {
 	t.Helper()
+	return waitBy(t, s.SSM(), command)
+}
+
+func waitBy(t *testing.T, client *ssm.Client, command string) types.Command {
+	t.Helper()
 	ctx := testenv.Context(t)
 	revision := "-1"
 	for {
 		var header http.Header
-		out, err := s.SSM().ListCommands(ctx, &ssm.ListCommandsInput{CommandId: aws.String(command)}, longPoll(revision, &header))
+		out, err := client.ListCommands(ctx, &ssm.ListCommandsInput{CommandId: aws.String(command)}, longPoll(revision, &header))
 		if err != nil || len(out.Commands) != 1 {
 			t.Fatalf("wait for %s: %d commands, %v", command, len(out.Commands), err)
 		}

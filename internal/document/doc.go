@@ -10,7 +10,8 @@
 // reads the fs.FS that it is given).
 //
 // Command documents of schema 1.2, 2.0 and 2.2 are understood, in JSON and in
-// YAML. Documents of other types are only classified.
+// YAML. Documents of other types are only classified. Lint finds parameters that
+// open a script to whoever may give them.
 //
 // What is refused, how errors are worded, what a description holds and what
 // counts for ExpiresAfter follow AWS where AWS's answer is known; the tests

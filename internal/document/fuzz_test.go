@@ -40,6 +40,11 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
+		for _, found := range d.Lint() {
+			if _, ok := d.Parameter(found.Parameter); !ok || found.Fix == "" {
+				t.Fatalf("finding %+v", found)
+			}
+		}
 		sent := d.JSON()
 		there, err := ParseDelivered(sent)
 		if err != nil {

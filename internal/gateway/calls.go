@@ -128,6 +128,15 @@ func (g *Gateway) updateInformation(ctx context.Context, p identity.Principal, b
 	if !mayOpen(p, req.InstanceID) {
 		return nil, ssmrun.Errorf(ssmrun.CodeAccessDenied, "%s may not report for instance %s.", p.ARN, req.InstanceID)
 	}
+	if !p.Agent() { // the ids of instances are those of all accounts
+		inst, err := g.instance(ctx, req.InstanceID)
+		if err != nil {
+			return nil, err
+		}
+		if inst.Scope.Account != p.Account {
+			return nil, notRegistered(req.InstanceID)
+		}
+	}
 	now := g.cfg.Now().UTC()
 	return struct{}{}, g.change(ctx, req.InstanceID, func(i *ssmrun.Instance) {
 		i.LastPing, i.Stopped = now, false

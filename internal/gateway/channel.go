@@ -21,6 +21,7 @@ import (
 var (
 	errReplaced = errors.New("the agent opened another channel")
 	errClosing  = errors.New("the service is stopping")
+	errDropped  = errors.New("the instance is not registered any more")
 	errSilent   = errors.New("the agent does not answer")
 )
 
@@ -101,6 +102,10 @@ func (g *Gateway) ServeChannel(w http.ResponseWriter, r *http.Request, instanceI
 		g.refuse(w, http.StatusForbidden, "AccessDeniedException")
 		return
 	}
+	if !p.Agent() && inst.Scope.Account != p.Account {
+		g.refuse(w, http.StatusForbidden, "AccessDeniedException")
+		return
+	}
 	// The request is signed: nothing is left for an Origin to protect.
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
@@ -154,7 +159,12 @@ func (ch *channel) open(ctx context.Context) error {
 // serve runs the channel until it ends, and tells control of both.
 func (ch *channel) serve(ctx context.Context) {
 	now := ch.g.cfg.Now()
-	ch.seen(ctx, now, false)
+	if !ch.seen(ctx, now, false) {
+		// It was deregistered before Drop could see its channel.
+		ch.g.remove(ch)
+		_ = ch.conn.Close(websocket.StatusGoingAway, errDropped.Error())
+		return
+	}
 	ch.log.Info("agent connected")
 	var wg sync.WaitGroup
 	wg.Go(func() { ch.write(ctx) })
@@ -170,7 +180,7 @@ func (ch *channel) serve(ctx context.Context) {
 	switch {
 	case errors.Is(cause, errClosing):
 		_ = ch.conn.Close(websocket.StatusServiceRestart, cause.Error())
-	case errors.Is(cause, errReplaced):
+	case errors.Is(cause, errReplaced), errors.Is(cause, errDropped):
 		_ = ch.conn.Close(websocket.StatusGoingAway, cause.Error())
 	default:
 		_ = ch.conn.CloseNow()
@@ -202,13 +212,15 @@ func leftCleanly(err error) bool {
 	return false
 }
 
-func (ch *channel) seen(ctx context.Context, at time.Time, stopped bool) {
+// seen stores a heartbeat. It tells whether the instance is there.
+func (ch *channel) seen(ctx context.Context, at time.Time, stopped bool) bool {
 	err := ch.g.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		return tx.Seen(ch.scope, ch.instance, at, stopped)
 	})
 	if err != nil && !errors.Is(err, ssmrun.ErrNotFound) {
 		ch.log.Error("store a heartbeat", "error", err)
 	}
+	return !errors.Is(err, ssmrun.ErrNotFound)
 }
 
 // probe pings, so that an agent that vanished without a word is noticed.

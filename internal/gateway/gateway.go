@@ -41,7 +41,8 @@ type Config struct {
 
 // Gateway holds the channels.
 type Gateway struct {
-	cfg Config
+	cfg      Config
+	payloads payloads
 
 	mu       sync.Mutex
 	channels map[string]*channel
@@ -112,6 +113,15 @@ func (g *Gateway) WaitConnected(ctx context.Context, instanceIDs []string) error
 func (g *Gateway) announce() {
 	close(g.changed)
 	g.changed = make(chan struct{})
+}
+
+// Drop closes an instance's channel: it is not registered any more.
+func (g *Gateway) Drop(instanceID string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if ch := g.channels[instanceID]; ch != nil {
+		ch.cancel(errDropped)
+	}
 }
 
 // Close closes all channels and waits until they are done. New ones are

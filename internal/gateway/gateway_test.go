@@ -161,9 +161,10 @@ func (b *bundle) send() string {
 		Command: ssmrun.Command{
 			Scope: scope, Document: doc.Name, Version: "$DEFAULT", Content: string(doc.Document.JSON()), InstanceIDs: []string{instance},
 			Parameters:     map[string][]string{"commands": {"echo a", "echo b"}, "executionTimeout": {"60"}},
+			Steps:          []ssmrun.Step{{Name: "aws:runShellScript", Action: "aws:runShellScript"}},
 			TimeoutSeconds: 60, MaxConcurrency: "50", MaxErrors: "0", Output: ssmrun.OutputLocation{Bucket: "logs", Prefix: "p"},
 		},
-		Steps: []control.Step{{Name: "aws:runShellScript", Action: "aws:runShellScript"}}, ExecutionTime: time.Minute,
+		ExecutionTime: time.Minute,
 	})
 	b.must(err)
 	return cmd.ID

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"ssmrun"
-	"ssmrun/internal/document"
 	"ssmrun/internal/wire"
 )
 
@@ -68,45 +66,29 @@ func (ch *channel) poke() {
 func (ch *channel) job(d ssmrun.Delivery) (*job, error) {
 	j := &job{delivery: d, pause: firstPause}
 	topic := wire.TopicSendCommand
-	var content any
+	var content string
+	var err error
 	if d.Cancel {
 		j.id = wire.JobID(uuid.NewString(), d.InstanceID)
 		topic = wire.TopicCancelCommand
-		content = wire.CancelPayload{CancelMessageID: wire.JobID(d.CommandID, d.InstanceID)}
+		var b []byte
+		b, err = wire.Marshal(wire.CancelPayload{CancelMessageID: wire.JobID(d.CommandID, d.InstanceID)})
+		content = string(b)
 	} else {
 		j.id = wire.JobID(d.CommandID, d.InstanceID)
-		p, err := commandPayload(d)
-		if err != nil {
-			return nil, err
-		}
-		content = p
+		content, err = ch.g.payloads.of(d)
 	}
-	b, err := wire.Marshal(content)
 	if err != nil {
 		return nil, fmt.Errorf("encode the content: %w", err)
 	}
 	f, err := wire.NewFrame(wire.TypeAgentJob, ch.g.cfg.Now(), wire.AgentJob{
-		SchemaVersion: 1, JobID: j.id, Topic: wire.JobTopic(topic, d.Scope.Region, d.InstanceID), Content: string(b),
+		SchemaVersion: 1, JobID: j.id, Topic: wire.JobTopic(topic, d.Scope.Region, d.InstanceID), Content: content,
 	})
 	if err != nil {
 		return nil, err
 	}
 	j.frame = f.Encode()
 	return j, nil
-}
-
-// commandPayload turns a delivery into what the agent gets. Parameters go by
-// their declared type: lists as lists, maps as maps, the rest as one string.
-func commandPayload(d ssmrun.Delivery) (wire.SendCommandPayload, error) {
-	doc, err := document.ParseDelivered([]byte(d.Content))
-	if err != nil {
-		return wire.SendCommandPayload{}, fmt.Errorf("read document %s: %w", d.Document, err)
-	}
-	return wire.SendCommandPayload{
-		Parameters: doc.Payload(d.Parameters), DocumentContent: json.RawMessage(d.Content), CommandID: d.CommandID,
-		DocumentName: d.Document, OutputS3BucketName: d.Output.Bucket, OutputS3KeyPrefix: d.Output.Prefix,
-		CloudWatchOutputEnabled: "false",
-	}, nil
 }
 
 // write sends what is due until the channel ends.
@@ -203,7 +185,12 @@ func (ch *channel) acknowledged(ctx context.Context, ack wire.AgentJobAck) error
 		ch.poke()
 		return nil
 	case verdict == wire.Delivered || d.Cancel:
-		return ch.g.cfg.Control.Acknowledged(ctx, ch.scope, d.CommandID, d.InstanceID, d.Cancel)
+		ch.g.cfg.Control.AcknowledgedLater(ch.scope, d.CommandID, d.InstanceID, d.Cancel, func(err error) {
+			if err != nil {
+				ch.log.Error("note what the agent has", "command", d.CommandID, "error", err)
+			}
+		})
+		return nil
 	default:
 		reason := fmt.Sprintf("The agent refused the document with code %s: %s", ack.StatusCode, ack.ErrorMessage)
 		return ch.g.cfg.Control.Rejected(ctx, ch.scope, d.CommandID, d.InstanceID, reason)

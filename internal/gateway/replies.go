@@ -24,37 +24,65 @@ func (ch *channel) handle(ctx context.Context, f wire.Frame) error {
 		if err := wire.Unmarshal(f.Payload, &reply); err != nil {
 			return err
 		}
-		if err := ch.replied(ctx, reply); err != nil {
-			return err // not acknowledged: the agent keeps it and sends it again
-		}
-		return ch.send(wire.TypeAgentJobReplyAck, wire.AgentJobReplyAck{
-			JobID: reply.JobID, AcknowledgedMessageID: f.ID.String(),
+		ch.replied(reply, func() error {
+			return ch.send(wire.TypeAgentJobReplyAck, wire.AgentJobReplyAck{
+				JobID: reply.JobID, AcknowledgedMessageID: f.ID.String(),
+			})
 		})
 	}
 	return nil
 }
 
-// replied hands a reply to control. One that makes no sense is logged and
-// acknowledged all the same: sent again, it would make no more.
-func (ch *channel) replied(ctx context.Context, reply wire.AgentJobReply) error {
-	if wire.IsTopic(reply.Topic, wire.TopicCancelCommand) {
-		return nil // the cancelled command reports for itself
-	}
-	commandID, instanceID, err := wire.ParseJobID(reply.JobID)
-	if err != nil || instanceID != ch.instance {
-		ch.log.Warn("drop a reply: its job is not this instance's", "error", err)
-		return nil
-	}
-	var content wire.Reply
-	if err := wire.Unmarshal([]byte(reply.Content), &content); err != nil {
-		ch.log.Warn("drop a reply", "command", commandID, "error", err)
-		return nil
+// replied hands a reply to control, which calls acknowledge once it is durable;
+// until then the agent keeps it, and sends it again. One that makes no sense is
+// logged and acknowledged all the same: sent again, it would make no more.
+func (ch *channel) replied(reply wire.AgentJobReply, acknowledge func() error) {
+	report, ok := ch.report(reply)
+	if !ok {
+		ch.kept(nil, acknowledge)
+		return
 	}
 	// A reply says as much as an acknowledgement that was lost.
 	ch.mu.Lock()
 	delete(ch.jobs, reply.JobID)
 	ch.mu.Unlock()
-	report := ssmrun.Report{
+	ch.g.cfg.Control.ReportLater(ch.scope, report, func(err error) {
+		if err != nil {
+			err = fmt.Errorf("keep the reply of %s: %w", report.CommandID, err)
+		}
+		ch.kept(err, acknowledge)
+		if err == nil && report.Event != ssmrun.EventBegan {
+			ch.hasRoom()
+		}
+	})
+}
+
+// kept tells the agent that its reply is durable, or logs why it is not.
+func (ch *channel) kept(err error, acknowledge func() error) {
+	if err == nil {
+		err = acknowledge()
+	}
+	if err != nil {
+		ch.log.Error("handle a reply", "error", err)
+	}
+}
+
+// report reads a reply; ok is false where there is nothing in it to keep.
+func (ch *channel) report(reply wire.AgentJobReply) (report ssmrun.Report, ok bool) {
+	if wire.IsTopic(reply.Topic, wire.TopicCancelCommand) {
+		return report, false // the cancelled command reports for itself
+	}
+	commandID, instanceID, err := wire.ParseJobID(reply.JobID)
+	if err != nil || instanceID != ch.instance {
+		ch.log.Warn("drop a reply: its job is not this instance's", "error", err)
+		return report, false
+	}
+	var content wire.Reply
+	if err := wire.Unmarshal([]byte(reply.Content), &content); err != nil {
+		ch.log.Warn("drop a reply", "command", commandID, "error", err)
+		return report, false
+	}
+	report = ssmrun.Report{
 		CommandID: commandID, InstanceID: instanceID,
 		Event: documentEvent(content.DocumentStatus), Trace: content.DocumentTraceOutput,
 	}
@@ -65,13 +93,7 @@ func (ch *channel) replied(ctx context.Context, reply wire.AgentJobReply) error 
 		}
 		report.Plugins = append(report.Plugins, r)
 	}
-	if err := ch.g.cfg.Control.Report(ctx, ch.scope, report); err != nil {
-		return fmt.Errorf("keep the reply of %s: %w", commandID, err)
-	}
-	if report.Event != ssmrun.EventBegan {
-		ch.hasRoom()
-	}
-	return nil
+	return report, true
 }
 
 // documentEvent reads a document's status. SuccessAndReboot is no end: the

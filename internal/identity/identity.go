@@ -10,6 +10,7 @@
 package identity
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -47,6 +48,7 @@ type Principal struct {
 	InstanceID string // an agent's; "" for a caller
 	Region     string // an agent's own region; "" for a caller
 	UserID     string // as STS GetCallerIdentity answers it
+	Assumed    bool   // a caller who has assumed a role
 }
 
 // Agent tells whether the principal is an instance's agent.
@@ -64,8 +66,10 @@ type TemporaryKey struct {
 type Config struct {
 	// Dir is the data folder; identity.json in it holds the secrets, mode 0600.
 	Dir string
-	// Account is the 12-digit account of everything here.
+	// Account is the 12-digit account that the service's own key belongs to.
 	Account string
+	// OtherAccounts are those whose roles that key may assume.
+	OtherAccounts []string
 	// Key, where set, is used instead of a key that is made and kept.
 	Key   Key
 	Store store.Store
@@ -171,13 +175,14 @@ func writeSecrets(file string, s *secrets) error {
 // Root gives the service's own access key: the one that callers use.
 func (s *Service) Root() Key { return s.key }
 
-// Account gives the account of everything here.
+// Account gives the account that the service's own key belongs to.
 func (s *Service) Account() string { return s.cfg.Account }
 
 // Lookup finds the secret of an access key and whose it is. Errors are AWS's:
-// ssmrun.CodeUnrecognizedClient for a key that does not exist or a token that
-// does not belong to it, ssmrun.CodeExpiredToken.
-func (s *Service) Lookup(accessKeyID, sessionToken string) (secret string, p Principal, err error) {
+// ssmrun.CodeUnrecognizedClient for a key that does not exist, a token that
+// does not belong to it, and the key of an instance that is not registered any
+// more; ssmrun.CodeExpiredToken.
+func (s *Service) Lookup(ctx context.Context, accessKeyID, sessionToken string) (secret string, p Principal, err error) {
 	if sessionToken == "" {
 		if !hmac.Equal([]byte(accessKeyID), []byte(s.key.AccessKeyID)) {
 			return "", Principal{}, errUnknownKey()
@@ -191,13 +196,27 @@ func (s *Service) Lookup(accessKeyID, sessionToken string) (secret string, p Pri
 	if s.cfg.Now().After(time.Unix(c.Expires, 0)) {
 		return "", Principal{}, ssmrun.Errorf(ssmrun.CodeExpiredToken, "The security token included in the request is expired")
 	}
-	return s.derive(sessionToken), Principal{
-		ARN:        "arn:aws:sts::" + c.Account + ":assumed-role/" + c.Role + "/" + c.InstanceID,
-		Account:    c.Account,
-		InstanceID: c.InstanceID,
-		Region:     c.Region,
-		UserID:     "AROA" + strings.TrimPrefix(accessKeyID, "ASIA") + ":" + c.InstanceID,
-	}, nil
+	if c.InstanceID != "" {
+		if err := s.registered(ctx, &c); err != nil {
+			return "", Principal{}, err
+		}
+	}
+	return s.derive(sessionToken), c.principal(), nil
+}
+
+// registered tells whether the instance that a key was given to is still there.
+func (s *Service) registered(ctx context.Context, c *claims) error {
+	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		_, err := tx.Instance(ssmrun.Scope{Account: c.Account, Region: c.Region}, c.InstanceID)
+		return err
+	})
+	if errors.Is(err, ssmrun.ErrNotFound) {
+		return errUnknownKey()
+	}
+	if err != nil {
+		return fmt.Errorf("look for the instance of a key: %w", err)
+	}
+	return nil
 }
 
 func errUnknownKey() error {
@@ -211,21 +230,39 @@ type claims struct {
 	Region      string `json:"r"`
 	Role        string `json:"o"`
 	InstanceID  string `json:"i"`
-	Expires     int64  `json:"e"` // unix seconds
+	Session     string `json:"s,omitempty"` // of a caller; an agent's is its instance id
+	Expires     int64  `json:"e"`           // unix seconds
+}
+
+func (c *claims) principal() Principal {
+	session := c.InstanceID
+	if session == "" {
+		session = c.Session
+	}
+	return Principal{
+		ARN:        "arn:aws:sts::" + c.Account + ":assumed-role/" + c.Role + "/" + session,
+		Account:    c.Account,
+		InstanceID: c.InstanceID,
+		Region:     c.Region,
+		UserID:     "AROA" + strings.TrimPrefix(c.AccessKeyID, "ASIA") + ":" + session,
+		Assumed:    c.InstanceID == "",
+	}
 }
 
 // RoleKey mints temporary keys for an instance's agent.
 func (s *Service) RoleKey(i *ssmrun.Instance) (TemporaryKey, error) {
+	return s.mint(&claims{Account: i.Scope.Account, Region: i.Scope.Region, Role: i.IamRole, InstanceID: i.ID}, RoleTokenLife)
+}
+
+// mint completes claims and seals them.
+func (s *Service) mint(c *claims, life time.Duration) (TemporaryKey, error) {
 	id := make([]byte, 10)
 	if _, err := rand.Read(id); err != nil {
 		return TemporaryKey{}, fmt.Errorf("make temporary keys: %w", err)
 	}
-	expires := s.cfg.Now().Add(RoleTokenLife).Truncate(time.Second)
-	c := claims{
-		AccessKeyID: "ASIA" + base32.StdEncoding.EncodeToString(id),
-		Account:     i.Scope.Account, Region: i.Scope.Region, Role: i.IamRole, InstanceID: i.ID,
-		Expires: expires.Unix(),
-	}
+	expires := s.cfg.Now().Add(life).Truncate(time.Second)
+	c.AccessKeyID = "ASIA" + base32.StdEncoding.EncodeToString(id)
+	c.Expires = expires.Unix()
 	b, err := json.Marshal(c)
 	if err != nil {
 		return TemporaryKey{}, err
@@ -255,6 +292,10 @@ func (s *Service) unseal(token string) (claims, bool) {
 func (s *Service) derive(token string) string {
 	return hex.EncodeToString(s.mac("secret", token))[:40]
 }
+
+// Seal makes the authentication code of a text for a use, 32 bytes, by which
+// the service knows again what it gave away. Uses are kept apart.
+func (s *Service) Seal(use, text string) []byte { return s.mac("seal\x00"+use, text) }
 
 func (s *Service) mac(use, text string) []byte {
 	m := hmac.New(sha256.New, s.seal)

@@ -14,6 +14,7 @@ import (
 
 	"ssmrun"
 	"ssmrun/internal/identity"
+	"ssmrun/internal/store"
 	"ssmrun/internal/store/sqlite"
 )
 
@@ -21,8 +22,9 @@ var scope = ssmrun.Scope{Account: "000000000000", Region: "us-east-1"}
 
 type bundle struct {
 	*identity.Service
-	dir string
-	now time.Time
+	dir   string
+	now   time.Time
+	store store.Store
 }
 
 func setup(t *testing.T) *bundle {
@@ -33,6 +35,7 @@ func setup(t *testing.T) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	b.store = db
 	b.Service, err = identity.Open(identity.Config{Dir: b.dir, Account: scope.Account, Store: db, Now: func() time.Time { return b.now }})
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +59,7 @@ func TestKeysAreKept(t *testing.T) {
 	if err != nil || other.Root() != given {
 		t.Errorf("the given key is not used: %v", err)
 	}
-	secret, p, err := b.Lookup(b.Root().AccessKeyID, "")
+	secret, p, err := b.Lookup(t.Context(), b.Root().AccessKeyID, "")
 	if err != nil || secret != b.Root().Secret || p.Agent() || !strings.HasPrefix(p.ARN, "arn:aws:iam::000000000000:user/") {
 		t.Errorf("look-up: %+v, %v", p, err)
 	}
@@ -79,20 +82,23 @@ func TestRoleKeys(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	inst := &ssmrun.Instance{ID: "i-0123456789abcdef0", Scope: scope, IamRole: "role"}
+	if err := b.store.Update(t.Context(), func(tx store.Tx) error { return tx.PutInstance(inst) }); err != nil {
+		t.Fatal(err)
+	}
 	key, err := b.RoleKey(inst)
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret, p, err := b.Lookup(key.AccessKeyID, key.SessionToken)
+	secret, p, err := b.Lookup(t.Context(), key.AccessKeyID, key.SessionToken)
 	if err != nil || secret != key.Secret || p.InstanceID != inst.ID || p.Region != scope.Region {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	// Another process on the same data knows them too.
-	again, err := identity.Open(identity.Config{Dir: b.dir, Account: scope.Account, Now: func() time.Time { return b.now }})
+	again, err := identity.Open(identity.Config{Dir: b.dir, Account: scope.Account, Store: b.store, Now: func() time.Time { return b.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if secret, _, err := again.Lookup(key.AccessKeyID, key.SessionToken); err != nil || secret != key.Secret {
+	if secret, _, err := again.Lookup(t.Context(), key.AccessKeyID, key.SessionToken); err != nil || secret != key.Secret {
 		t.Errorf("after a restart: %v", err)
 	}
 	other, err := b.RoleKey(inst)
@@ -108,12 +114,12 @@ func TestRoleKeys(t *testing.T) {
 		"nonsense":          {key.AccessKeyID, "nonsense"},
 		"nonsense with a .": {key.AccessKeyID, "non.sense"},
 	} {
-		if _, _, err := b.Lookup(c.id, c.token); ssmrun.ErrorCode(err) != ssmrun.CodeUnrecognizedClient {
+		if _, _, err := b.Lookup(t.Context(), c.id, c.token); ssmrun.ErrorCode(err) != ssmrun.CodeUnrecognizedClient {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	b.now = b.now.Add(identity.RoleTokenLife + time.Second)
-	if _, _, err := b.Lookup(key.AccessKeyID, key.SessionToken); ssmrun.ErrorCode(err) != ssmrun.CodeExpiredToken {
+	if _, _, err := b.Lookup(t.Context(), key.AccessKeyID, key.SessionToken); ssmrun.ErrorCode(err) != ssmrun.CodeExpiredToken {
 		t.Errorf("after its time: %v", err)
 	}
 }

@@ -19,6 +19,10 @@ import (
 	"ssmrun/internal/store"
 )
 
+// ManagedInstanceTags is the type under which the tags of instances are kept,
+// whatever the kind of their id.
+const ManagedInstanceTags = "ManagedInstance"
+
 // NewActivation is what an activation is made from.
 type NewActivation struct {
 	Scope       ssmrun.Scope
@@ -27,13 +31,20 @@ type NewActivation struct {
 	// InstanceID is the id that the one agent which registers gets; "" gives
 	// each agent a new mi- id.
 	InstanceID string
-	Limit      int           // default 1
-	Life       time.Duration // default 24 h
+	// DefaultName and Tags are given to the instances that register.
+	DefaultName string
+	Tags        map[string]string
+	Limit       int // default 1
+	// Expires is when it ends; zero: after Life, by default 24 h.
+	Expires time.Time
+	Life    time.Duration
 	// Forget deletes the activation once it is used up.
 	Forget bool
 }
 
-// CreateActivation makes an activation. The code is shown once, here.
+// CreateActivation makes an activation. The code is shown once, here. It is
+// ssmrun.CodeInvalidParameters where another account or region has the instance
+// id that it names.
 func (s *Service) CreateActivation(ctx context.Context, n NewActivation) (id, code string, err error) {
 	raw := make([]byte, 18)
 	if _, err := rand.Read(raw); err != nil {
@@ -48,13 +59,61 @@ func (s *Service) CreateActivation(ctx context.Context, n NewActivation) (id, co
 	a := store.Activation{
 		ID: uuid.NewString(), Scope: n.Scope, CodeHash: hash[:], IamRole: n.IamRole,
 		Description: n.Description, InstanceID: n.InstanceID, Limit: max(n.Limit, 1),
+		DefaultName: n.DefaultName, Tags: n.Tags,
 		CreatedAt: now, ExpiresAt: now.Add(n.Life), ForgetsAfter: n.Forget,
 	}
-	err = s.cfg.Store.Update(ctx, func(tx store.Tx) error { return tx.PutActivation(&a) })
+	if !n.Expires.IsZero() {
+		a.ExpiresAt = n.Expires.UTC()
+	}
+	err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		if err := free(tx, n.Scope, n.InstanceID, now); err != nil {
+			return err
+		}
+		return tx.PutActivation(&a)
+	})
+	if _, coded := errors.AsType[*ssmrun.Error](err); coded {
+		return "", "", err
+	}
 	if err != nil {
 		return "", "", fmt.Errorf("store an activation: %w", err)
 	}
 	return a.ID, code, nil
+}
+
+// free tells whether an instance id is the scope's own or nobody's: ids are
+// known without their scope.
+func free(tx store.Tx, scope ssmrun.Scope, id string, now time.Time) error {
+	if id == "" {
+		return nil
+	}
+	var has []ssmrun.Scope
+	i, err := tx.FindInstance(id)
+	if err == nil {
+		has = append(has, i.Scope)
+	} else if !errors.Is(err, ssmrun.ErrNotFound) {
+		return err
+	}
+	e, err := tx.FindEC2Instance(id)
+	if err == nil {
+		has = append(has, e.Scope)
+	} else if !errors.Is(err, ssmrun.ErrNotFound) {
+		return err
+	}
+	list, err := tx.ActivationsOf(id)
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		if a.Usable(now) {
+			has = append(has, a.Scope)
+		}
+	}
+	for _, s := range has {
+		if s != scope {
+			return ssmrun.Errorf(ssmrun.CodeInvalidParameters, "Instance %s belongs to another account or region of this service. Ids are unique in all of them: name another one.", id)
+		}
+	}
+	return nil
 }
 
 // Registration is what an agent says when it registers.
@@ -99,10 +158,13 @@ func (s *Service) Register(ctx context.Context, r Registration) (*ssmrun.Instanc
 		}
 		instance = &ssmrun.Instance{
 			ID: id, Scope: a.Scope, ActivationID: a.ID, IamRole: a.IamRole,
-			PublicKey: r.PublicKey, Fingerprint: r.Fingerprint, RegisteredAt: now,
+			DefaultName: a.DefaultName, PublicKey: r.PublicKey, Fingerprint: r.Fingerprint, RegisteredAt: now,
 		}
 		if err := tx.PutInstance(instance); err != nil {
 			return fmt.Errorf("store the instance: %w", err)
+		}
+		if err := tx.PutTags(a.Scope, ManagedInstanceTags, id, a.Tags); err != nil {
+			return err
 		}
 		a.Count++
 		if a.ForgetsAfter && a.Count >= a.Limit {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -262,5 +263,38 @@ func TestRawRequests(t *testing.T) {
 	}
 	if got := string(get(t, e.client(), bucket, "raw")); got != "v" {
 		t.Errorf("the object is %q", got)
+	}
+}
+
+// TestFullAccess: a caller's temporary key does everything, unless a second
+// token makes it unclear whose it is.
+func TestFullAccess(t *testing.T) {
+	t.Parallel()
+	e, bucket := shared(t)
+	c := e.client(asTemporary(callerToken))
+	put(t, c, bucket, "callers/key", "text")
+	if got := string(get(t, c, bucket, "callers/key")); got != "text" {
+		t.Errorf("got %q", got)
+	}
+	link, err := s3.NewPresignClient(c).PresignGetObject(t.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: aws.String("callers/key")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for add, want := range map[string]int{"": http.StatusOK, "&x-amz-security-token=" + url.QueryEscape(goodToken): http.StatusForbidden} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link.URL+add, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("a link with %q: %d, want %d", add, resp.StatusCode, want)
+		}
+	}
+	if _, err := e.client(asKey(tempKey, "wrong", callerToken)).GetObject(t.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: aws.String("callers/key")}); err == nil {
+		t.Error("with a wrong secret it reads")
 	}
 }

@@ -42,12 +42,17 @@ type Config struct {
 	Keys func(accessKeyID string) (secret string, ok bool)
 
 	// TemporarySecret gives the secret of a temporary access key when
-	// sessionToken belongs to it. Whoever has such a key may only upload. An error
+	// sessionToken belongs to it. Whoever has such a key may only upload, unless
+	// FullAccess says otherwise. An error
 	// with the code ssmrun.CodeExpiredToken is answered as S3's ExpiredToken (SDKs
 	// then renew), one with ssmrun.CodeUnrecognizedClient or ssmrun.ErrNotFound as
 	// InvalidToken, any other as an internal error, which SDKs repeat. nil refuses
 	// every token.
 	TemporarySecret func(ctx context.Context, accessKeyID, sessionToken string) (secret string, err error)
+
+	// FullAccess tells whether the key that a session token belongs to may do
+	// everything. It is asked before the token is verified. nil: none may.
+	FullAccess func(sessionToken string) bool
 
 	// Logger gets one debug record per request and a warning for what failed
 	// inside. nil discards.

@@ -112,7 +112,7 @@ func (s *Server) refuse(r *http.Request, t *target, at string) *refusal {
 		return errWrongRegion(t.region, at)
 	case t.region != "" && at != "" && at != t.region && !creates:
 		return errOtherRegion(t.bucket, at)
-	case t.temporary && !t.uploads(r.Method, r.Header):
+	case t.temporary && !s.full(t) && !t.uploads(r.Method, r.Header):
 		return errUploadOnly
 	case creates:
 		if err := ssmrun.CheckBucketName(t.bucket); err != nil {
@@ -120,6 +120,12 @@ func (s *Server) refuse(r *http.Request, t *target, at string) *refusal {
 		}
 	}
 	return nil
+}
+
+// full tells whether the temporary key of a request may do everything. Of more
+// than one token nobody knows which the gateway takes.
+func (s *Server) full(t *target) bool {
+	return len(t.tokens) == 1 && s.cfg.FullAccess != nil && s.cfg.FullAccess(t.tokens[0])
 }
 
 // newProxy passes requests on to the gateway behind a socket, unchanged in all

@@ -19,6 +19,7 @@ type target struct {
 	region      string // of the credential scope, "" where it cannot be read
 	signed      bool   // carries a signature of any kind
 	temporary   bool   // carries a session token
+	tokens      []string
 
 	query url.Values
 }
@@ -42,9 +43,13 @@ func parseTarget(r *http.Request, domains []string) (target, *refusal) {
 	t.readScope(r.Header.Get("Authorization"))
 	for _, token := range r.Header.Values("X-Amz-Security-Token") {
 		t.temporary = t.temporary || token != ""
+		t.tokens = append(t.tokens, token)
 	}
-	for name := range query {
-		t.temporary = t.temporary || strings.EqualFold(name, "X-Amz-Security-Token")
+	for name, tokens := range query {
+		if strings.EqualFold(name, "X-Amz-Security-Token") {
+			t.temporary = true
+			t.tokens = append(t.tokens, tokens...)
+		}
 	}
 	return t, nil
 }

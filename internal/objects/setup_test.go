@@ -37,6 +37,7 @@ const (
 	goodToken            = "IQo+good/token=="
 	expiredToken         = "IQo+expired/token=="
 	brokenToken          = "IQo+broken/token=="
+	callerToken          = "IQo+caller/token=="
 )
 
 // testConfig is a Config with one permanent and one temporary key.
@@ -56,12 +57,13 @@ func testConfig(dir string) Config {
 				return "", ssmrun.Errorf(ssmrun.CodeExpiredToken, "expired")
 			case token == brokenToken:
 				return "", errors.New("the database is away")
-			case token != goodToken:
+			case token != goodToken && token != callerToken:
 				return "", ssmrun.Errorf(ssmrun.CodeUnrecognizedClient, "no such token")
 			}
 			return tempSecret, nil
 		},
-		Logger: slog.New(slog.DiscardHandler),
+		FullAccess: func(token string) bool { return token == callerToken },
+		Logger:     slog.New(slog.DiscardHandler),
 	}
 }
 

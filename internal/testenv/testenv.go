@@ -151,6 +151,9 @@ func (s *Service) Restart() {
 	}
 }
 
+// SetArgs adds arguments for the next Restart.
+func (s *Service) SetArgs(args ...string) { s.opts.Args = append(s.opts.Args, args...) }
+
 // Stop asks the service to end and waits for it.
 func (s *Service) Stop() {
 	s.t.Helper()

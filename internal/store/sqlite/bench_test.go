@@ -69,7 +69,7 @@ func BenchmarkUpdate(b *testing.B) {
 					c.Counts.Completed, c.State = 1, ssmrun.State{Status: ssmrun.Success, Details: ssmrun.DetailsSuccess}
 					i[0].State, p[0].State, p[0].Stdout = c.State, c.State, stdout
 					i[0].Next = time.Time{}
-					if err := tx.UpdatePlugin(scope, &p[0]); err != nil {
+					if err := tx.PutPlugin(scope, &p[0]); err != nil {
 						return err
 					}
 					if err := tx.UpdateInvocation(&i[0]); err != nil {
@@ -89,8 +89,8 @@ func BenchmarkInsert(b *testing.B) {
 			db := open(b, filepath.Join(b.TempDir(), "store.db"))
 			spread(b, writers, func(n int) error {
 				return db.Update(context.Background(), func(tx store.Tx) error {
-					c, i, p := command(n)
-					return tx.InsertCommand(c, "", i, p)
+					c, i, _ := command(n)
+					return tx.InsertCommand(c, "", i)
 				})
 			})
 		})
@@ -107,7 +107,7 @@ func BenchmarkView(b *testing.B) {
 			if _, err := tx.Command(scope, c.ID); err != nil {
 				return err
 			}
-			_, err := tx.InvocationsOf(scope, c.ID)
+			_, err := tx.InvocationsAfter(scope, c.ID, "", 100)
 			return err
 		})
 	})
@@ -118,8 +118,8 @@ func fill(b *testing.B, db *sqlite.DB, n int) {
 	b.Helper()
 	err := db.Update(context.Background(), func(tx store.Tx) error {
 		for n := range n {
-			c, i, p := command(n)
-			if err := tx.InsertCommand(c, "", i, p); err != nil {
+			c, i, _ := command(n)
+			if err := tx.InsertCommand(c, "", i); err != nil {
 				return err
 			}
 		}

@@ -97,6 +97,19 @@ func (c *conn) change(ctx context.Context, text string, args ...any) (int64, err
 	return r.RowsAffected()
 }
 
+// insert runs a statement that adds a row, and gives the row's number.
+func (c *conn) insert(ctx context.Context, text string, args ...any) (int64, error) {
+	s, err := c.prepare(ctx, text)
+	if err != nil {
+		return 0, err
+	}
+	r, err := s.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.LastInsertId()
+}
+
 // get reads the first row of a query that is needed once.
 func (c *conn) get(ctx context.Context, text string, into ...any) error {
 	return c.sql.QueryRowContext(ctx, text).Scan(into...)

@@ -29,6 +29,7 @@ type DB struct {
 	write   *conn
 	writer  *writer
 	readers chan *reader // those that are free
+	scopes  sync.Map     // of ssmrun.Scope: its number, see numbers.go
 
 	mu     sync.RWMutex
 	closed bool

@@ -47,7 +47,10 @@ func TestDiskFull(t *testing.T) {
 		return db.Update(t.Context(), func(tx store.Tx) error {
 			c, i, p := command(n)
 			p[0].Stdout = strings.Repeat("x", 20_000)
-			return tx.InsertCommand(c, "", i, p)
+			if err := tx.InsertCommand(c, "", i); err != nil {
+				return err
+			}
+			return tx.PutPlugin(scope, &p[0])
 		})
 	}
 	n := 0

@@ -1,106 +1,73 @@
 package sqlite
 
 import (
-	"fmt"
-	"strconv"
-
 	"ssmrun"
+	"ssmrun/internal/store"
 )
 
 const (
-	putDocumentRow = `INSERT INTO documents (account, region, name, version, content_hash, format, type, schema_version,
-		created_at, owner) VALUES (?,?,?,?,?,?,?,?,?,?)
-		ON CONFLICT (account, region, name, version) DO UPDATE SET content_hash = excluded.content_hash,
-		format = excluded.format, type = excluded.type, schema_version = excluded.schema_version,
-		created_at = excluded.created_at, owner = excluded.owner`
-	selectDocument = `SELECT d.account, d.region, d.name, d.version, d.format, d.type, d.schema_version, d.created_at,
-		d.owner, c.content FROM documents d
-		JOIN documents_content c ON c.account = d.account AND c.region = d.region AND c.hash = d.content_hash
-		WHERE d.account = ? AND d.region = ? AND d.name = ? `
-	selectDefault  = selectDocument + `ORDER BY d.version LIMIT 1`
-	selectLatest   = selectDocument + `ORDER BY d.version DESC LIMIT 1`
-	selectNumbered = selectDocument + `AND d.version = ?`
-	hasDocument    = `SELECT 1 FROM documents WHERE account = ? AND region = ? AND name = ? LIMIT 1`
+	putDocumentRow = `INSERT INTO documents (account, region, name, type, created_at, default_version, next_version, requires)
+		VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (account, region, name) DO UPDATE SET type = excluded.type,
+		created_at = excluded.created_at, default_version = excluded.default_version,
+		next_version = excluded.next_version, requires = excluded.requires`
+	documentColumns = `d.account, d.region, d.name, d.type, d.created_at, d.default_version, d.next_version, d.requires,
+		coalesce((SELECT max(l.number) FROM document_versions l
+			WHERE l.account = d.account AND l.region = d.region AND l.name = d.name), 0)`
+	selectDocument = `SELECT ` + documentColumns + ` FROM documents d WHERE d.account = ? AND d.region = ? AND d.name = ?`
+	countDocuments = `SELECT count(*) FROM documents WHERE account = ? AND region = ?`
+	listDocuments  = `SELECT ` + documentColumns + `, ` + versionColumns + ` FROM documents d JOIN document_versions v
+		ON v.account = d.account AND v.region = d.region AND v.name = d.name AND v.number = d.default_version
+		WHERE d.account = ? AND d.region = ? ORDER BY d.name`
+	deleteDocument = `DELETE FROM documents WHERE account = ? AND region = ? AND name = ?`
 )
 
-// PutDocument takes versions that are numbers from 1.
 func (t *tx) PutDocument(d *ssmrun.Document) error {
-	return what(t.putDocument(d), "put document %s", d.Name)
-}
-
-func (t *tx) putDocument(d *ssmrun.Document) error {
-	version, ok := versionNumber(d.Version)
-	if !ok {
-		return t.refuse(fmt.Errorf("its version %q is not a number from 1", d.Version))
-	}
-	hash, err := t.keepContent(d.Scope, d.Content)
+	requires, err := asJSON(d.Requires)
 	if err != nil {
-		return err
+		return what(t.refuse(err), "put document %s", d.Name)
 	}
-	_, err = t.exec(putDocumentRow, d.Scope.Account, d.Scope.Region, d.Name, version, hash, d.Format, d.Type,
-		d.SchemaVersion, micros(d.CreatedAt), d.Owner)
-	return err
+	_, err = t.exec(putDocumentRow, d.Scope.Account, d.Scope.Region, d.Name, d.Type, micros(d.CreatedAt), d.Default, d.Next, requires)
+	return what(err, "put document %s", d.Name)
 }
 
-func versionNumber(s string) (int64, bool) {
-	n, err := strconv.ParseInt(s, 10, 64)
-	return n, err == nil && n > 0 && strconv.FormatInt(n, 10) == s
+func documentMembers(d *ssmrun.Document) []any {
+	return []any{
+		&d.Scope.Account, &d.Scope.Region, &d.Name, &d.Type, at(&d.CreatedAt), &d.Default, &d.Next, fromJSON{&d.Requires}, &d.Latest,
+	}
 }
 
-// Document looks in the scope, then among the documents of every scope. The
-// default version is the lowest that is stored, as a document's default stays
-// its first version until somebody names another.
-func (t *tx) Document(scope ssmrun.Scope, name, version string) (*ssmrun.Document, error) {
-	d, err := t.document(scope, name, version)
-	if err == nil && d == nil && scope != (ssmrun.Scope{}) {
-		d, err = t.document(ssmrun.Scope{}, name, version)
-	}
-	if err == nil && d == nil {
-		err = ssmrun.ErrNotFound
-	}
+func (t *tx) Document(scope ssmrun.Scope, name string) (*ssmrun.Document, error) {
+	var d ssmrun.Document
+	err := t.one(func(s scanner) error { return s.Scan(documentMembers(&d)...) }, selectDocument, scope.Account, scope.Region, name)
 	if err != nil {
 		return nil, what(err, "find document %s", name)
 	}
-	return d, nil
+	return &d, nil
 }
 
-// document looks in one scope. It gives nil without an error where the scope
-// has no document of the name, and ssmrun.ErrNotFound where it has one, but
-// not of the version.
-func (t *tx) document(scope ssmrun.Scope, name, version string) (*ssmrun.Document, error) {
-	args := []any{scope.Account, scope.Region, name}
-	text := selectDefault
-	switch version {
-	case "", "$DEFAULT":
-	case "$LATEST":
-		text = selectLatest
-	default:
-		text = selectNumbered
-		n, ok := versionNumber(version)
-		if !ok {
-			n = 0 // no row has it
-		}
-		args = append(args, n)
-	}
-	var (
-		found *ssmrun.Document
-		known bool
-	)
+func (t *tx) CountDocuments(scope ssmrun.Scope) (n int, err error) {
+	err = t.one(func(s scanner) error { return s.Scan(&n) }, countDocuments, scope.Account, scope.Region)
+	return n, what(err, "count documents")
+}
+
+func (t *tx) ListDocuments(scope ssmrun.Scope) ([]store.DocumentEntry, error) {
+	var list []store.DocumentEntry
 	err := t.each(func(s scanner) error {
-		var d ssmrun.Document
-		var n int64
-		err := s.Scan(&d.Scope.Account, &d.Scope.Region, &d.Name, &n, &d.Format, &d.Type, &d.SchemaVersion,
-			at(&d.CreatedAt), &d.Owner, &d.Content)
-		d.Version = strconv.FormatInt(n, 10)
-		found = &d
+		var e store.DocumentEntry
+		err := s.Scan(append(documentMembers(&e.Document), versionMembers(&e.Version)...)...)
+		list = append(list, e)
 		return err
-	}, text, args...)
-	if err != nil || found != nil || text != selectNumbered {
-		return found, err
+	}, listDocuments, scope.Account, scope.Region)
+	return list, what(err, "list documents")
+}
+
+func (t *tx) DeleteDocument(scope ssmrun.Scope, name string) error {
+	hashes, err := t.contentsOf(scope, name)
+	if err == nil {
+		err = t.execOne(deleteDocument, scope.Account, scope.Region, name)
 	}
-	err = t.each(func(scanner) error { known = true; return nil }, hasDocument, args[:3]...)
-	if err == nil && known {
-		err = ssmrun.ErrNotFound
+	if err == nil {
+		err = t.dropContents(scope, hashes)
 	}
-	return nil, err
+	return what(err, "delete document %s", name)
 }

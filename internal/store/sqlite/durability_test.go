@@ -85,7 +85,7 @@ func checkWhole(t *testing.T, db *sqlite.DB, acknowledged []int) {
 			if p, err := tx.Plugins(scope, c.ID, instance); err != nil || len(p) != 1 {
 				t.Errorf("command %s has plugins %v: %v", c.ID, p, err)
 			}
-			if whole, err := tx.Command(scope, c.ID); err != nil || whole.Content == "" {
+			if err := tx.ReadInput(&c); err != nil || c.Content == "" {
 				t.Errorf("command %s has no content: %v", c.ID, err)
 			}
 		}

@@ -31,13 +31,16 @@ func testDB(t *testing.T) *DB {
 
 // putDocument writes a document with so many bytes that no other has.
 func putDocument(tx store.Tx, name string, size int) error {
-	return tx.PutDocument(&ssmrun.Document{Name: name, Scope: testScope, Version: "1", Content: name + strings.Repeat("x", size)})
+	if err := tx.PutDocument(&ssmrun.Document{Name: name, Scope: testScope, Default: 1, Next: 2}); err != nil {
+		return err
+	}
+	return tx.PutDocumentVersion(testScope, name, &ssmrun.DocumentVersion{Number: 1, Content: name + strings.Repeat("x", size)})
 }
 
 func hasDocumentNamed(t *testing.T, db *DB, name string) bool {
 	t.Helper()
 	err := db.View(context.Background(), func(tx store.Tx) error {
-		_, err := tx.Document(testScope, name, "")
+		_, err := tx.Document(testScope, name)
 		return err
 	})
 	if err != nil && !errors.Is(err, ssmrun.ErrNotFound) {
@@ -108,7 +111,7 @@ func TestGroupIsOneCommit(t *testing.T) {
 			fns = append(fns, func(tx store.Tx) error {
 				// Each sees what those before it in the group have done.
 				if n > 0 && n%3 == 1 {
-					if _, err := tx.Document(testScope, fmt.Sprint("doc", n-1), ""); err != nil {
+					if _, err := tx.Document(testScope, fmt.Sprint("doc", n-1)); err != nil {
 						return err
 					}
 				}
@@ -197,7 +200,7 @@ func TestFailedCommit(t *testing.T) {
 			if _, err := tx.exec("PRAGMA defer_foreign_keys = ON"); err != nil {
 				return err
 			}
-			_, err := tx.exec(insertInvocationRow, "a", "r", "no command", "i", 0, true, "", "", "", nil, nil, nil, nil, nil, nil, "")
+			_, err := tx.exec(putDocumentVersion, "a", "r", "no document", 1, "", "", "", []byte("x"), "", "", "null", nil, "", "null", "")
 			return err
 		}
 		runs := map[string]int{}

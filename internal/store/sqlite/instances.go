@@ -10,18 +10,21 @@ import (
 
 const (
 	instanceColumns = `account, region, id, name, ip_address, agent_name, agent_version, platform_type, platform_name,
-		platform_version, activation_id, iam_role, public_key, fingerprint, registered_at, last_ping, stopped`
+		platform_version, activation_id, iam_role, public_key, fingerprint, registered_at, last_ping, stopped, default_name`
 	selectInstances = `SELECT ` + instanceColumns + ` FROM instances `
-	putInstance     = `INSERT INTO instances (` + instanceColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+	putInstance     = `INSERT INTO instances (` + instanceColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, ip_address = excluded.ip_address,
 		agent_name = excluded.agent_name, agent_version = excluded.agent_version,
 		platform_type = excluded.platform_type, platform_name = excluded.platform_name,
 		platform_version = excluded.platform_version, activation_id = excluded.activation_id,
 		iam_role = excluded.iam_role, public_key = excluded.public_key, fingerprint = excluded.fingerprint,
-		registered_at = excluded.registered_at, last_ping = excluded.last_ping, stopped = excluded.stopped
+		registered_at = excluded.registered_at, last_ping = excluded.last_ping, stopped = excluded.stopped,
+		default_name = excluded.default_name
 		WHERE instances.account = excluded.account AND instances.region = excluded.region`
 	selectInstance = selectInstances + `WHERE account = ? AND region = ? AND id = ?`
 	findInstance   = selectInstances + `WHERE id = ?`
+	deleteInstance = `DELETE FROM instances WHERE account = ? AND region = ? AND id = ?`
+	agentVersions  = `SELECT DISTINCT agent_version FROM instances WHERE account = ? AND region = ? AND agent_name = ?`
 	updateSeen     = `UPDATE instances SET last_ping = ?, stopped = ? WHERE account = ? AND region = ? AND id = ?`
 )
 
@@ -30,7 +33,7 @@ const (
 func (t *tx) PutInstance(i *ssmrun.Instance) error {
 	n, err := t.exec(putInstance, i.Scope.Account, i.Scope.Region, i.ID, i.Name, i.IPAddress, i.AgentName, i.AgentVersion,
 		i.PlatformType, i.PlatformName, i.PlatformVersion, i.ActivationID, i.IamRole, i.PublicKey, i.Fingerprint,
-		micros(i.RegisteredAt), micros(i.LastPing), i.Stopped)
+		micros(i.RegisteredAt), micros(i.LastPing), i.Stopped, i.DefaultName)
 	if err == nil && n == 0 {
 		err = t.refuse(errElsewhere)
 	}
@@ -45,7 +48,7 @@ func (t *tx) instances(text string, args ...any) ([]ssmrun.Instance, error) {
 		var i ssmrun.Instance
 		err := s.Scan(&i.Scope.Account, &i.Scope.Region, &i.ID, &i.Name, &i.IPAddress, &i.AgentName, &i.AgentVersion,
 			&i.PlatformType, &i.PlatformName, &i.PlatformVersion, &i.ActivationID, &i.IamRole, &i.PublicKey,
-			&i.Fingerprint, at(&i.RegisteredAt), at(&i.LastPing), &i.Stopped)
+			&i.Fingerprint, at(&i.RegisteredAt), at(&i.LastPing), &i.Stopped, &i.DefaultName)
 		list = append(list, i)
 		return err
 	}, text, args...)
@@ -79,6 +82,21 @@ func (t *tx) Seen(scope ssmrun.Scope, id string, at time.Time, stopped bool) err
 	return what(err, "store heartbeat of %s", id)
 }
 
+func (t *tx) DeleteInstance(scope ssmrun.Scope, id string) error {
+	return what(t.execOne(deleteInstance, scope.Account, scope.Region, id), "delete instance %s", id)
+}
+
+func (t *tx) AgentVersions(scope ssmrun.Scope, agentName string) ([]string, error) {
+	var list []string
+	err := t.each(func(s scanner) error {
+		var v string
+		err := s.Scan(&v)
+		list = append(list, v)
+		return err
+	}, agentVersions, scope.Account, scope.Region, agentName)
+	return list, what(err, "list the versions of %s", agentName)
+}
+
 func (t *tx) ListInstances(scope ssmrun.Scope, q store.InstanceQuery, p store.Page) ([]ssmrun.Instance, string, error) {
 	list, next, err := t.listInstances(scope, q, p)
 	return list, next, what(err, "list instances")
@@ -98,6 +116,9 @@ func (t *tx) listInstances(scope ssmrun.Scope, q store.InstanceQuery, p store.Pa
 	w.in("iam_role", q.IamRoles)
 	// As Instance.ResourceType tells them apart.
 	w.in("CASE WHEN substr(id, 1, 3) = 'mi-' THEN 'ManagedInstance' ELSE 'EC2Instance' END", q.ResourceTypes)
+	if !q.AnyState {
+		w.add("NOT EXISTS (SELECT 1 FROM ec2_instances e WHERE e.id = instances.id AND e.state <> 'running')")
+	}
 	if after != nil {
 		w.add("id > ?", after.ID)
 	}

@@ -78,7 +78,10 @@ func writeJob(path string) error {
 			for n := base + g; ; n += 8 {
 				if err := db.Update(ctx, func(tx store.Tx) error {
 					c, i, p := command(n)
-					return tx.InsertCommand(c, "", i, p)
+					if err := tx.InsertCommand(c, "", i); err != nil {
+						return err
+					}
+					return tx.PutPlugin(scope, &p[0])
 				}); err != nil {
 					errs <- err
 					return

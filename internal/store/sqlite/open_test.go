@@ -33,8 +33,8 @@ func refused(t *testing.T, path string, parts ...string) {
 func insert(t *testing.T, db *sqlite.DB, n int) {
 	t.Helper()
 	if err := db.Update(t.Context(), func(tx store.Tx) error {
-		c, i, p := command(n)
-		return tx.InsertCommand(c, "", i, p)
+		c, i, _ := command(n)
+		return tx.InsertCommand(c, "", i)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -224,13 +224,18 @@ func TestDamaged(t *testing.T) {
 	damage(100) // the schema
 	refused(t, path, "damaged", "backup")
 
-	damage(len(whole) * 9 / 10) // some of the rows
+	// Some of the rows, in whole pages: SQLite has no checksums, and what is left
+	// of half a page may read as a page in which a row is missing.
+	damage(len(whole) * 9 / 10 / 4096 * 4096)
 	db = open(t, path)
 	hurt := 0
 	for n := range commands {
 		want, _, _ := command(n)
 		err := db.View(t.Context(), func(tx store.Tx) error {
 			got, err := tx.Command(scope, want.ID)
+			if err == nil {
+				err = tx.ReadInput(got)
+			}
 			if err == nil && (got.Content != want.Content || !got.RequestedAt.Equal(want.RequestedAt)) {
 				t.Errorf("command %d is %+v", n, got)
 			}
@@ -249,8 +254,8 @@ func TestDamaged(t *testing.T) {
 	}
 	err = db.Update(t.Context(), func(tx store.Tx) error {
 		for n := commands; n < 2*commands; n++ {
-			c, i, p := command(n)
-			if err := tx.InsertCommand(c, "", i, p); err != nil {
+			c, i, _ := command(n)
+			if err := tx.InsertCommand(c, "", i); err != nil {
 				return err
 			}
 		}

@@ -28,44 +28,22 @@ func (w *where) in(column string, values []string) {
 	}
 }
 
-// states selects by the status members of q; alias is the table's.
-func (w *where) states(alias string, q store.CommandQuery) {
-	if len(q.Statuses) > 0 {
-		w.add("("+alias+".status IN (SELECT value FROM json_each(?)) OR "+
-			alias+".details IN (SELECT value FROM json_each(?)))", list(q.Statuses), list(q.Statuses))
-	}
-	switch {
-	case q.Executing && !q.Complete:
-		w.add(alias + ".open = 1") // a literal, so that partial indexes serve it
-	case q.Complete && !q.Executing:
-		w.add(alias + ".open = 0")
-	}
-}
-
-// times selects by q's time members: InvokedAfter belongs to the result,
-// InvokedBefore does not.
-func (w *where) times(alias string, q store.CommandQuery, paged bool) {
+// between selects the rows of a list's time members, and those after a place;
+// column is that of the command's number, which orders those of one time.
+// InvokedAfter belongs to the result, InvokedBefore does not. Of two lower
+// bounds SQLite uses one to find where to begin, and the + tells it which.
+func (w *where) between(alias, column string, q store.CommandQuery, after *position) {
+	key := alias + ".newest_first"
 	if !q.InvokedAfter.IsZero() {
-		w.add(alias+".newest_first <= ?", newestFirst(q.InvokedAfter))
+		w.add(key+" <= ?", newestFirst(q.InvokedAfter))
+	}
+	if after != nil {
+		w.add("("+key+", "+alias+"."+column+") > (?, ?)", after.Newest, after.N)
+		key = "+" + key
 	}
 	if !q.InvokedBefore.IsZero() {
-		w.add(start(alias, paged)+" > ?", newestFirst(q.InvokedBefore))
+		w.add(key+" > ?", newestFirst(q.InvokedBefore))
 	}
-}
-
-// span selects rows between two sort keys.
-func (w *where) span(alias string, low, high int64, paged bool) {
-	w.add(start(alias, paged)+" >= ? AND "+alias+".newest_first <= ?", low, high)
-}
-
-// start is the sort key where a walk along an index begins. On a page that is
-// not the first it begins at the token instead, and + tells SQLite so: of two
-// lower bounds it uses one to find the place and the other to filter.
-func start(alias string, paged bool) string {
-	if paged {
-		return "+" + alias + ".newest_first"
-	}
-	return alias + ".newest_first"
 }
 
 // list is a JSON array of strings.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -16,6 +17,8 @@ const (
 	commandList    = "commands"
 	invocationList = "invocations"
 	instanceList   = "instances"
+	activationList = "activations"
+	ec2List        = "ec2"
 )
 
 // position is the last row of a page: the next one begins after it, whatever
@@ -23,8 +26,14 @@ const (
 type position struct {
 	List     string `json:"l"`
 	Newest   int64  `json:"t,omitempty"`
-	ID       string `json:"i"`
+	N        int64  `json:"c,omitempty"` // number of the command
+	ID       string `json:"i,omitempty"`
 	Instance string `json:"n,omitempty"`
+}
+
+// compare orders the places of lists of commands and invocations.
+func (p position) compare(q position) int {
+	return cmp.Or(cmp.Compare(p.Newest, q.Newest), cmp.Compare(p.N, q.N), cmp.Compare(p.Instance, q.Instance))
 }
 
 // maxToken bounds what is decoded; ids are not longer than 36 characters.

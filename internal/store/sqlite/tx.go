@@ -22,6 +22,7 @@ type tx struct {
 	ctx    context.Context
 	writes bool
 	over   bool
+	met    numbers
 	// err is the first failure of a statement. After one, SQLite may have
 	// ended the transaction, and the next statement would be committed by
 	// itself: so nothing runs any more.
@@ -63,6 +64,18 @@ func (t *tx) exec(text string, args ...any) (int64, error) {
 		return 0, err
 	}
 	n, err := t.c.change(context.WithoutCancel(t.ctx), text, args...)
+	if err != nil {
+		return 0, t.fail(err)
+	}
+	return n, nil
+}
+
+// insert adds a row and gives its number.
+func (t *tx) insert(text string, args ...any) (int64, error) {
+	if err := t.usable(true); err != nil {
+		return 0, err
+	}
+	n, err := t.c.insert(context.WithoutCancel(t.ctx), text, args...)
 	if err != nil {
 		return 0, t.fail(err)
 	}

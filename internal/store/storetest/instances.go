@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -170,6 +171,51 @@ func testListInstances(t *testing.T, b *bundle) {
 		want := newInstance(2)
 		want.ID, want.AgentVersion, want.ActivationID, want.IamRole = ids[2], "3.2", "", "s"
 		same(t, "a listed instance", list, []ssmrun.Instance{*want})
+		return err
+	})
+}
+
+func testDeleteInstance(t *testing.T, b *bundle) {
+	b.update(t, func(tx store.Tx) error {
+		if err := tx.PutInstance(newInstance(1)); err != nil {
+			return err
+		}
+		if err := tx.PutInstance(newInstance(2)); err != nil {
+			return err
+		}
+		notFound(t, "DeleteInstance from another scope", tx.DeleteInstance(otherReg, instanceID(1)))
+		return tx.DeleteInstance(home, instanceID(1))
+	})
+	b.update(t, func(tx store.Tx) error {
+		notFound(t, "DeleteInstance a second time", tx.DeleteInstance(home, instanceID(1)))
+		_, err := tx.FindInstance(instanceID(1))
+		notFound(t, "a deleted instance", err)
+		return nil
+	})
+	same(t, "the neighbour", b.instance(t, instanceID(2)), newInstance(2))
+}
+
+func testAgentVersions(t *testing.T, b *bundle) {
+	b.update(t, func(tx store.Tx) error {
+		for n, v := range []string{"1.0.0", "1.0.0", "2.0.0", "9.0.0", "8.0.0"} {
+			i := newInstance(n)
+			i.AgentVersion = v
+			if v == "9.0.0" {
+				i.AgentName = "amazon-ssm-agent"
+			}
+			if v == "8.0.0" {
+				i.Scope = otherAcct
+			}
+			if err := tx.PutInstance(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	b.view(t, func(tx store.Tx) error {
+		got, err := tx.AgentVersions(home, "ssmrun-agent")
+		slices.Sort(got)
+		same(t, "versions", got, []string{"1.0.0", "2.0.0"})
 		return err
 	})
 }

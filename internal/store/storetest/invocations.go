@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +29,7 @@ func testInvocationRoundTrip(t *testing.T, b *bundle) {
 	bare := newInvocation(c, instanceID(2))
 	bare.InstanceName = ""
 	b.update(t, func(tx store.Tx) error {
-		return tx.InsertCommand(c, "", []ssmrun.Invocation{full, bare}, nil)
+		return tx.InsertCommand(c, "", []ssmrun.Invocation{full, bare})
 	})
 	same(t, "invocation with all", b.invocation(t, c.ID, full.InstanceID), &full)
 	got := b.invocation(t, c.ID, bare.InstanceID)
@@ -101,27 +100,27 @@ func testListInvocations(t *testing.T, b *bundle) {
 			i.State = states[[2]int{n, m}]
 			list = append(list, i)
 		}
-		b.update(t, func(tx store.Tx) error { return tx.InsertCommand(c, "", list, nil) })
+		b.update(t, func(tx store.Tx) error { return tx.InsertCommand(c, "", list) })
 	}
-	// commandID runs down: of the same time, 2 comes before 1.
+	// Of the same time, 1 was inserted before 2.
 	for name, c := range map[string]struct {
 		q    store.CommandQuery
 		want [][2]int
 	}{
-		"all":               {store.CommandQuery{}, [][2]int{{2, 1}, {1, 1}, {1, 3}, {0, 1}, {0, 2}}},
+		"all":               {store.CommandQuery{}, [][2]int{{1, 1}, {1, 3}, {2, 1}, {0, 1}, {0, 2}}},
 		"command":           {store.CommandQuery{CommandID: commandID(1)}, [][2]int{{1, 1}, {1, 3}}},
 		"unknown command":   {store.CommandQuery{CommandID: commandID(9)}, nil},
 		"command with none": {store.CommandQuery{CommandID: commandID(3)}, nil},
-		"instance":          {store.CommandQuery{InstanceID: instanceID(1)}, [][2]int{{2, 1}, {1, 1}, {0, 1}}},
+		"instance":          {store.CommandQuery{InstanceID: instanceID(1)}, [][2]int{{1, 1}, {2, 1}, {0, 1}}},
 		"both":              {store.CommandQuery{CommandID: commandID(0), InstanceID: instanceID(2)}, [][2]int{{0, 2}}},
 		"both, not there":   {store.CommandQuery{CommandID: commandID(1), InstanceID: instanceID(2)}, nil},
-		"after":             {store.CommandQuery{InvokedAfter: at(20)}, [][2]int{{2, 1}, {1, 1}, {1, 3}}},
+		"after":             {store.CommandQuery{InvokedAfter: at(20)}, [][2]int{{1, 1}, {1, 3}, {2, 1}}},
 		"before":            {store.CommandQuery{InvokedBefore: at(20)}, [][2]int{{0, 1}, {0, 2}}},
 		"command after":     {store.CommandQuery{CommandID: commandID(0), InvokedAfter: at(20)}, nil},
 		"command before":    {store.CommandQuery{CommandID: commandID(0), InvokedBefore: at(20)}, [][2]int{{0, 1}, {0, 2}}},
 		"instance before":   {store.CommandQuery{InstanceID: instanceID(1), InvokedBefore: at(20)}, [][2]int{{0, 1}}},
 		"status":            {store.CommandQuery{Statuses: []string{"Pending", "InProgress"}}, [][2]int{{1, 1}, {1, 3}}},
-		"details":           {store.CommandQuery{Statuses: []string{"Delayed", "DeliveryTimedOut"}}, [][2]int{{2, 1}, {1, 3}}},
+		"details":           {store.CommandQuery{Statuses: []string{"Delayed", "DeliveryTimedOut"}}, [][2]int{{1, 3}, {2, 1}}},
 		"document":          {store.CommandQuery{Document: "A"}, [][2]int{{2, 1}, {0, 1}, {0, 2}}},
 		"executing":         {store.CommandQuery{Executing: true}, [][2]int{{1, 1}, {1, 3}}},
 		"complete":          {store.CommandQuery{Complete: true, CommandID: commandID(0)}, [][2]int{{0, 1}, {0, 2}}},
@@ -149,33 +148,7 @@ func testListInvocations(t *testing.T, b *bundle) {
 	})
 }
 
-// testSpreadInvocations lists commands whose invocations are not of one time:
-// the usual case must not be the only one.
-func testSpreadInvocations(t *testing.T, b *bundle) {
-	for n := range 2 {
-		c := newCommand(commandID(n), at(0))
-		var list []ssmrun.Invocation
-		for m := range 6 {
-			i := newInvocation(c, instanceID(m))
-			i.RequestedAt = at((m * 7) % 5)
-			list = append(list, i)
-		}
-		b.update(t, func(tx store.Tx) error { return tx.InsertCommand(c, "", list, nil) })
-	}
-	for limit := 1; limit <= 7; limit++ {
-		b.view(t, func(tx store.Tx) error {
-			list, err := walkInvocations(tx, home, store.CommandQuery{CommandID: commandID(1)}, limit)
-			var got []string
-			for _, i := range list {
-				got = append(got, strings.TrimLeft(i.InstanceID, "i-0")+"@"+fmt.Sprint(int(i.RequestedAt.Sub(epoch).Minutes())))
-			}
-			same(t, "newest first", strings.Join(got, " "), "2@4 4@3 1@2 3@1 @0 5@0")
-			return err
-		})
-	}
-}
-
-func testInvocationsOf(t *testing.T, b *bundle) {
+func testInvocationsAfter(t *testing.T, b *bundle) {
 	c := newCommand(commandID(1), at(0))
 	var on, want []string
 	for n := range 60 {
@@ -185,16 +158,20 @@ func testInvocationsOf(t *testing.T, b *bundle) {
 	b.insert(t, c, on...)
 	b.insert(t, newCommand(commandID(2), at(0)), instanceID(1))
 	b.view(t, func(tx store.Tx) error {
-		list, err := tx.InvocationsOf(home, c.ID)
 		var got []string
-		for _, i := range list {
-			got = append(got, i.InstanceID)
+		for after := ""; ; after = got[len(got)-1] {
+			list, err := tx.InvocationsAfter(home, c.ID, after, 7)
+			for _, i := range list {
+				got = append(got, i.InstanceID)
+			}
+			if err != nil || len(list) < 7 {
+				same(t, "by instance id", got, want)
+				if none, err := tx.InvocationsAfter(home, commandID(9), "", 7); err != nil || len(none) != 0 {
+					t.Errorf("an unknown command has invocations %v, %v", none, err)
+				}
+				return err
+			}
 		}
-		same(t, "by instance id", got, want)
-		if none, err := tx.InvocationsOf(home, commandID(9)); err != nil || len(none) != 0 {
-			t.Errorf("an unknown command has invocations %v, %v", none, err)
-		}
-		return err
 	})
 }
 
@@ -217,8 +194,8 @@ func testOpenInvocations(t *testing.T, b *bundle) {
 		i.State = s
 		b.update(t, func(tx store.Tx) error { return tx.UpdateInvocation(i) })
 	}
-	all := []string{commandID(3), commandID(1), commandID(0), commandID(2)}
-	same(t, "oldest first, then by command id", open(instanceID(1)), all)
+	all := []string{commandID(1), commandID(3), commandID(0), commandID(2)}
+	same(t, "oldest first, those of one time in their order", open(instanceID(1)), all)
 	set(1, inProgress)
 	set(0, delayed)
 	same(t, "with one in progress and one delayed", open(instanceID(1)), all)
@@ -263,7 +240,7 @@ func testDueInvocations(t *testing.T, b *bundle) {
 			}
 			list = append(list, i)
 		}
-		b.update(t, func(tx store.Tx) error { return tx.InsertCommand(c, "", list, nil) })
+		b.update(t, func(tx store.Tx) error { return tx.InsertCommand(c, "", list) })
 	}
 	if got, ok := next(); !ok || !got.Equal(at(1)) || got.Location() != time.UTC {
 		t.Errorf("NextDue = %v, %v; want %v in UTC", got, ok, at(1))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"ssmrun"
@@ -17,12 +16,16 @@ import (
 // test undoes them with a clone. Lists come in one page, whatever the limit.
 type model struct {
 	commands    map[commandKey]ssmrun.Command
+	order       map[commandKey]int // in which commands were inserted
+	inserted    int
 	tokens      map[tokenKey]string
 	invocations map[invocationKey]ssmrun.Invocation
 	plugins     map[pluginKey]ssmrun.Plugin
 	instances   map[string]ssmrun.Instance
-	documents   map[documentKey]ssmrun.Document
 	activations map[string]store.Activation
+	tags        map[tagKey]string
+	documents   documentsModel
+	ec2         map[string]store.EC2Instance
 }
 
 type (
@@ -40,12 +43,7 @@ type (
 	}
 	pluginKey struct {
 		invocationKey
-		name string
-	}
-	documentKey struct {
-		scope   ssmrun.Scope
-		name    string
-		version int
+		index int
 	}
 )
 
@@ -56,22 +54,28 @@ var _ store.Tx = (*model)(nil)
 
 func newModel() *model {
 	return &model{
-		map[commandKey]ssmrun.Command{},
-		map[tokenKey]string{},
-		map[invocationKey]ssmrun.Invocation{},
-		map[pluginKey]ssmrun.Plugin{},
-		map[string]ssmrun.Instance{},
-		map[documentKey]ssmrun.Document{},
-		map[string]store.Activation{},
+		commands:    map[commandKey]ssmrun.Command{},
+		order:       map[commandKey]int{},
+		tokens:      map[tokenKey]string{},
+		invocations: map[invocationKey]ssmrun.Invocation{},
+		plugins:     map[pluginKey]ssmrun.Plugin{},
+		instances:   map[string]ssmrun.Instance{},
+		documents:   newDocumentsModel(),
+		activations: map[string]store.Activation{},
+		tags:        map[tagKey]string{},
+		ec2:         map[string]store.EC2Instance{},
 	}
 }
 
 // clone shares what values point to: nothing changes those.
 func (m *model) clone() *model {
-	return &model{
-		maps.Clone(m.commands), maps.Clone(m.tokens), maps.Clone(m.invocations), maps.Clone(m.plugins),
-		maps.Clone(m.instances), maps.Clone(m.documents), maps.Clone(m.activations),
-	}
+	c := *m
+	c.commands, c.order, c.tokens = maps.Clone(m.commands), maps.Clone(m.order), maps.Clone(m.tokens)
+	c.invocations, c.plugins = maps.Clone(m.invocations), maps.Clone(m.plugins)
+	c.instances, c.documents = maps.Clone(m.instances), m.documents.clone()
+	c.activations, c.tags = maps.Clone(m.activations), maps.Clone(m.tags)
+	c.ec2 = maps.Clone(m.ec2)
+	return &c
 }
 
 // find gives a copy of a value.
@@ -94,7 +98,7 @@ func sorted[K comparable, V any](m map[K]V, keep func(V) bool, order func(a, b V
 	return list
 }
 
-func (m *model) InsertCommand(c *ssmrun.Command, token string, invocations []ssmrun.Invocation, plugins []ssmrun.Plugin) error {
+func (m *model) InsertCommand(c *ssmrun.Command, token string, invocations []ssmrun.Invocation) error {
 	key := commandKey{c.Scope, c.ID}
 	if _, ok := m.commands[key]; ok {
 		return errRefused
@@ -107,20 +111,14 @@ func (m *model) InsertCommand(c *ssmrun.Command, token string, invocations []ssm
 		m.tokens[t] = c.ID
 	}
 	m.commands[key] = *c
+	m.inserted++
+	m.order[key] = m.inserted
 	for _, i := range invocations {
 		k := invocationKey{key, i.InstanceID}
-		if _, ok := m.invocations[k]; ok || i.CommandID != c.ID || i.Scope != c.Scope {
+		if _, ok := m.invocations[k]; ok || i.CommandID != c.ID || i.Scope != c.Scope || !i.RequestedAt.Equal(c.RequestedAt) {
 			return errRefused
 		}
 		m.invocations[k] = i
-	}
-	for _, p := range plugins {
-		k := pluginKey{invocationKey{key, p.InstanceID}, p.Name}
-		_, ok := m.invocations[k.invocationKey]
-		if _, twice := m.plugins[k]; twice || !ok {
-			return errRefused
-		}
-		m.plugins[k] = p
 	}
 	return nil
 }
@@ -130,19 +128,31 @@ func (m *model) CommandByToken(scope ssmrun.Scope, caller, token string) (*ssmru
 	if err != nil {
 		return nil, err
 	}
-	return m.Command(scope, *id)
+	return find(m.commands, commandKey{scope, *id})
 }
 
 func (m *model) Command(scope ssmrun.Scope, id string) (*ssmrun.Command, error) {
-	return find(m.commands, commandKey{scope, id})
+	c, err := find(m.commands, commandKey{scope, id})
+	if err == nil {
+		c.Content, c.Parameters, c.InstanceIDs, c.Targets = "", nil, nil, nil
+	}
+	return c, err
+}
+
+func (m *model) ReadInput(c *ssmrun.Command) error {
+	all, err := find(m.commands, commandKey{c.Scope, c.ID})
+	if err == nil {
+		c.Content, c.Parameters, c.InstanceIDs, c.Targets = all.Content, all.Parameters, all.InstanceIDs, all.Targets
+	}
+	return err
 }
 
 func (m *model) UpdateCommand(c *ssmrun.Command) error {
-	old, err := m.Command(c.Scope, c.ID)
+	old, err := find(m.commands, commandKey{c.Scope, c.ID})
 	if err != nil {
 		return err
 	}
-	old.State, old.Counts = c.State, c.Counts
+	old.State, old.Counts, old.Turn = c.State, c.Counts, c.Turn
 	old.Revision++
 	c.Revision = old.Revision
 	m.commands[commandKey{c.Scope, c.ID}] = *old
@@ -172,7 +182,7 @@ func (m *model) ListCommands(scope ssmrun.Scope, q store.CommandQuery, _ store.P
 		return c.Scope == scope && selects(q, c.State, c.RequestedAt) &&
 			(q.CommandID == "" || q.CommandID == c.ID) && (q.Document == "" || q.Document == c.Document)
 	}, func(a, b ssmrun.Command) int {
-		return cmp.Or(b.RequestedAt.Compare(a.RequestedAt), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(b.RequestedAt.Compare(a.RequestedAt), cmp.Compare(m.order[commandKey{scope, a.ID}], m.order[commandKey{scope, b.ID}]))
 	})
 	for i := range list {
 		list[i].Content = ""
@@ -197,24 +207,40 @@ func (m *model) UpdateInvocation(i *ssmrun.Invocation) error {
 
 func (m *model) ListInvocations(scope ssmrun.Scope, q store.CommandQuery, _ store.Page) ([]ssmrun.Invocation, string, error) {
 	return sorted(m.invocations, func(i ssmrun.Invocation) bool {
+		// As the service has it: a command that is over has no open invocation.
+		if q.CommandID == "" && q.InstanceID == "" && !i.State.Terminal() && (len(q.Statuses) > 0 || q.Executing && !q.Complete) &&
+			m.commands[commandKey{scope, i.CommandID}].State.Terminal() {
+			return false
+		}
 		return i.Scope == scope && selects(q, i.State, i.RequestedAt) &&
 			(q.CommandID == "" || q.CommandID == i.CommandID) && (q.InstanceID == "" || q.InstanceID == i.InstanceID) &&
 			(q.Document == "" || q.Document == m.commands[commandKey{scope, i.CommandID}].Document)
 	}, func(a, b ssmrun.Invocation) int {
-		return cmp.Or(b.RequestedAt.Compare(a.RequestedAt), cmp.Compare(a.CommandID, b.CommandID), cmp.Compare(a.InstanceID, b.InstanceID))
+		return cmp.Or(b.RequestedAt.Compare(a.RequestedAt),
+			cmp.Compare(m.order[commandKey{scope, a.CommandID}], m.order[commandKey{scope, b.CommandID}]), cmp.Compare(a.InstanceID, b.InstanceID))
 	}), "", nil
 }
 
-func (m *model) InvocationsOf(scope ssmrun.Scope, command string) ([]ssmrun.Invocation, error) {
-	return sorted(m.invocations, func(i ssmrun.Invocation) bool { return i.Scope == scope && i.CommandID == command },
-		func(a, b ssmrun.Invocation) int { return cmp.Compare(a.InstanceID, b.InstanceID) }), nil
+func (m *model) InvocationsAfter(scope ssmrun.Scope, command, instance string, limit int) ([]ssmrun.Invocation, error) {
+	list := sorted(m.invocations, func(i ssmrun.Invocation) bool {
+		return i.Scope == scope && i.CommandID == command && i.InstanceID > instance
+	}, func(a, b ssmrun.Invocation) int { return cmp.Compare(a.InstanceID, b.InstanceID) })
+	return list[:min(len(list), limit)], nil
+}
+
+func (m *model) CountOpenInvocations(scope ssmrun.Scope) (int, error) {
+	list := sorted(m.invocations, func(i ssmrun.Invocation) bool {
+		// As the service has it: a command that is over has no open invocation.
+		return i.Scope == scope && !i.State.Terminal() && !m.commands[commandKey{scope, i.CommandID}].State.Terminal()
+	}, func(a, b ssmrun.Invocation) int { return 0 })
+	return len(list), nil
 }
 
 func (m *model) OpenInvocations(scope ssmrun.Scope, instance string) ([]ssmrun.Invocation, error) {
 	return sorted(m.invocations, func(i ssmrun.Invocation) bool {
 		return i.Scope == scope && i.InstanceID == instance && !i.State.Terminal()
 	}, func(a, b ssmrun.Invocation) int {
-		return cmp.Or(a.RequestedAt.Compare(b.RequestedAt), cmp.Compare(a.CommandID, b.CommandID))
+		return cmp.Or(a.RequestedAt.Compare(b.RequestedAt), cmp.Compare(m.order[commandKey{scope, a.CommandID}], m.order[commandKey{scope, b.CommandID}]))
 	}), nil
 }
 
@@ -251,16 +277,26 @@ func (m *model) Plugins(scope ssmrun.Scope, command, instance string) ([]ssmrun.
 	return list, nil
 }
 
-func (m *model) UpdatePlugin(scope ssmrun.Scope, p *ssmrun.Plugin) error {
-	key := pluginKey{invocationKey{commandKey{scope, p.CommandID}, p.InstanceID}, p.Name}
-	old, err := find(m.plugins, key)
-	if err != nil {
+func (m *model) PutPlugin(scope ssmrun.Scope, p *ssmrun.Plugin) error {
+	at := invocationKey{commandKey{scope, p.CommandID}, p.InstanceID}
+	if _, err := find(m.invocations, at); err != nil {
 		return err
 	}
-	changed := *p
-	changed.Action, changed.Index = old.Action, old.Index
-	m.plugins[key] = changed
+	m.plugins[pluginKey{at, p.Index}] = *p
 	return nil
+}
+
+// Forget forgets all at once, whatever the limit.
+func (m *model) Forget(before time.Time, _ int) (bool, error) {
+	for key, c := range m.commands {
+		if c.State.Terminal() && c.RequestedAt.Before(before) {
+			delete(m.commands, key)
+			maps.DeleteFunc(m.invocations, func(k invocationKey, _ ssmrun.Invocation) bool { return k.commandKey == key })
+			maps.DeleteFunc(m.plugins, func(k pluginKey, _ ssmrun.Plugin) bool { return k.commandKey == key })
+			maps.DeleteFunc(m.tokens, func(k tokenKey, id string) bool { return k.scope == key.scope && id == key.id })
+		}
+	}
+	return false, nil
 }
 
 func (m *model) PutInstance(i *ssmrun.Instance) error {
@@ -294,43 +330,10 @@ func (m *model) Seen(scope ssmrun.Scope, id string, at time.Time, stopped bool) 
 func (m *model) ListInstances(scope ssmrun.Scope, q store.InstanceQuery, _ store.Page) ([]ssmrun.Instance, string, error) {
 	in := func(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
 	return sorted(m.instances, func(i ssmrun.Instance) bool {
-		return i.Scope == scope && in(q.IDs, i.ID) && in(q.PlatformTypes, i.PlatformType) && in(q.AgentVersions, i.AgentVersion) &&
+		e, told := m.ec2[i.ID]
+		return i.Scope == scope && (q.AnyState || !told || e.State == store.EC2Running) && in(q.IDs, i.ID) && in(q.PlatformTypes, i.PlatformType) && in(q.AgentVersions, i.AgentVersion) &&
 			in(q.ActivationIDs, i.ActivationID) && in(q.IamRoles, i.IamRole) && in(q.ResourceTypes, i.ResourceType())
 	}, func(a, b ssmrun.Instance) int { return cmp.Compare(a.ID, b.ID) }), "", nil
-}
-
-func (m *model) PutDocument(d *ssmrun.Document) error {
-	n, err := strconv.Atoi(d.Version)
-	if err != nil || n < 1 {
-		return errRefused
-	}
-	m.documents[documentKey{d.Scope, d.Name, n}] = *d
-	return nil
-}
-
-func (m *model) Document(scope ssmrun.Scope, name, version string) (*ssmrun.Document, error) {
-	for _, s := range []ssmrun.Scope{scope, {}} {
-		var versions []int
-		for k := range m.documents {
-			if k.scope == s && k.name == name {
-				versions = append(versions, k.version)
-			}
-		}
-		if len(versions) == 0 {
-			continue
-		}
-		var n int
-		switch version {
-		case "", "$DEFAULT":
-			n = slices.Min(versions)
-		case "$LATEST":
-			n = slices.Max(versions)
-		default:
-			n, _ = strconv.Atoi(version)
-		}
-		return find(m.documents, documentKey{s, name, n})
-	}
-	return nil, ssmrun.ErrNotFound
 }
 
 func (m *model) PutActivation(a *store.Activation) error {

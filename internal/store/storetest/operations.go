@@ -26,7 +26,7 @@ func wrote(name string, do func(tx store.Tx) error) op {
 func writing(rt *rapid.T) op {
 	scope := someScope.Draw(rt, "scope")
 	command, instance := someCommand.Draw(rt, "command"), someInstance.Draw(rt, "instance")
-	switch rapid.IntRange(0, 9).Draw(rt, "write") {
+	switch rapid.IntRange(0, 19).Draw(rt, "write") {
 	case 0, 1:
 		return drawInsert(rt, scope, command)
 	case 2:
@@ -41,30 +41,45 @@ func writing(rt *rapid.T) op {
 		return wrote("UpdateInvocation", func(tx store.Tx) error { return tx.UpdateInvocation(&i) })
 	case 4:
 		p := drawPlugin(rt, command, instance, someName.Draw(rt, "name"))
-		return wrote("UpdatePlugin", func(tx store.Tx) error { return tx.UpdatePlugin(scope, &p) })
+		return wrote("PutPlugin", func(tx store.Tx) error { return tx.PutPlugin(scope, &p) })
+	case 16:
+		before, rows := someTime.Draw(rt, "before"), rapid.SampledFrom([]int{1, 2, 100}).Draw(rt, "rows")
+		return wrote("Forget", func(tx store.Tx) error {
+			for {
+				more, err := tx.Forget(before, rows)
+				if err != nil || !more {
+					return err
+				}
+			}
+		})
 	case 5:
 		i := ssmrun.Instance{
 			ID: instance, Scope: scope, Name: someText.Draw(rt, "name"), IPAddress: someText.Draw(rt, "address"),
-			AgentName: someText.Draw(rt, "agent"), AgentVersion: someName.Draw(rt, "version"), PlatformType: someName.Draw(rt, "platform"),
+			AgentName: someName.Draw(rt, "agent"), AgentVersion: someName.Draw(rt, "version"), PlatformType: someName.Draw(rt, "platform"),
 			PlatformName: someText.Draw(rt, "os"), PlatformVersion: someText.Draw(rt, "os version"), ActivationID: someName.Draw(rt, "activation"),
 			IamRole: someName.Draw(rt, "role"), PublicKey: someText.Draw(rt, "key"), Fingerprint: someText.Draw(rt, "print"),
 			RegisteredAt: maybeTime.Draw(rt, "registered"), LastPing: maybeTime.Draw(rt, "ping"), Stopped: rapid.Bool().Draw(rt, "stopped"),
+			DefaultName: someText.Draw(rt, "default name"),
 		}
 		return wrote("PutInstance "+instance, func(tx store.Tx) error { return tx.PutInstance(&i) })
 	case 6:
 		at, stopped := maybeTime.Draw(rt, "at"), rapid.Bool().Draw(rt, "stopped")
 		return wrote("Seen", func(tx store.Tx) error { return tx.Seen(scope, instance, at, stopped) })
-	case 7:
-		d := drawDocument(rt)
-		return wrote(fmt.Sprintf("PutDocument %s %q", d.Name, d.Version), func(tx store.Tx) error { return tx.PutDocument(&d) })
+	case 7, 12, 13, 14, 15:
+		return drawDocumentWrite(rt, scope)
 	case 8:
 		a := store.Activation{
 			ID: someName.Draw(rt, "id"), Scope: scope, CodeHash: rapid.SliceOf(rapid.Byte()).Draw(rt, "hash"),
-			IamRole: someText.Draw(rt, "role"), Description: someText.Draw(rt, "description"), DefaultName: someText.Draw(rt, "name"),
-			InstanceID: someText.Draw(rt, "instance"), Limit: rapid.Int().Draw(rt, "limit"), Count: rapid.Int().Draw(rt, "count"),
+			IamRole: someName.Draw(rt, "role"), Description: someText.Draw(rt, "description"), DefaultName: someText.Draw(rt, "name"),
+			InstanceID: rapid.OneOf(someText, someInstance).Draw(rt, "instance"), Limit: rapid.Int().Draw(rt, "limit"), Count: rapid.Int().Draw(rt, "count"),
 			CreatedAt: maybeTime.Draw(rt, "created"), ExpiresAt: maybeTime.Draw(rt, "expires"), ForgetsAfter: rapid.Bool().Draw(rt, "forgets"),
+			Tags: rapid.MapOfN(someText, someText, 0, 2).Draw(rt, "tags"),
 		}
 		return wrote("PutActivation "+a.ID, func(tx store.Tx) error { return tx.PutActivation(&a) })
+	case 9, 10:
+		return drawTags(rt, scope)
+	case 17, 18, 19:
+		return drawEC2(rt, scope)
 	default:
 		id := someName.Draw(rt, "id")
 		return wrote("DeleteActivation "+id, func(tx store.Tx) error { return tx.DeleteActivation(id) })
@@ -82,26 +97,17 @@ func drawInsert(rt *rapid.T, scope ssmrun.Scope, id string) op {
 		TimeoutSeconds: rapid.Int().Draw(rt, "timeout"), MaxConcurrency: someText.Draw(rt, "concurrency"), MaxErrors: someText.Draw(rt, "errors"),
 		Output: someOutput.Draw(rt, "output"), ServiceRole: someText.Draw(rt, "role"),
 		State: someState.Draw(rt, "state"), Counts: someCounts.Draw(rt, "counts"), Revision: rapid.Int64Range(0, 100).Draw(rt, "revision"),
+		Steps: []ssmrun.Step{{Name: someText.Draw(rt, "step"), Action: someText.Draw(rt, "action")}}, Turn: someText.Draw(rt, "turn"),
 	}
 	token := someToken.Draw(rt, "token")
-	// All of one time, as the service sends them, or each of its own.
-	together := rapid.Bool().Draw(rt, "together")
 	var invocations []ssmrun.Invocation
-	var plugins []ssmrun.Plugin
 	for _, on := range rapid.SliceOfNDistinct(someInstance, 0, 3, rapid.ID[string]).Draw(rt, "instances") {
 		i := drawInvocation(rt, scope, id, on)
-		if together {
-			i.RequestedAt = c.RequestedAt
-		}
+		i.RequestedAt = c.RequestedAt
 		invocations = append(invocations, i)
-		for n, name := range []string{"first", "second"} {
-			p := drawPlugin(rt, id, on, name)
-			p.Index = n
-			plugins = append(plugins, p)
-		}
 	}
 	return wrote("InsertCommand "+id+" "+token, func(tx store.Tx) error {
-		return tx.InsertCommand(&c, token, slices.Clone(invocations), slices.Clone(plugins))
+		return tx.InsertCommand(&c, token, slices.Clone(invocations))
 	})
 }
 
@@ -124,22 +130,21 @@ func drawPlugin(rt *rapid.T, command, instance, name string) ssmrun.Plugin {
 	}
 }
 
-func drawDocument(rt *rapid.T) ssmrun.Document {
-	scope := rapid.SampledFrom(append([]ssmrun.Scope{{}}, scopes...)).Draw(rt, "document scope")
-	return ssmrun.Document{
-		Name: someDocument.Draw(rt, "name"), Scope: scope, Version: rapid.SampledFrom([]string{"1", "2", "3", "10", "x"}).Draw(rt, "version"),
-		Content: someText.Draw(rt, "content"), Format: someText.Draw(rt, "format"), Type: someText.Draw(rt, "type"),
-		SchemaVersion: someText.Draw(rt, "schema"), CreatedAt: maybeTime.Draw(rt, "created"), Owner: someText.Draw(rt, "owner"),
-	}
-}
-
 func reading(rt *rapid.T) op {
 	scope := someScope.Draw(rt, "scope")
 	command, instance := someCommand.Draw(rt, "command"), someInstance.Draw(rt, "instance")
 	limit := rapid.IntRange(1, 4).Draw(rt, "limit")
-	switch rapid.IntRange(0, 18).Draw(rt, "read") {
+	switch rapid.IntRange(0, 22).Draw(rt, "read") {
 	case 0:
-		return op{"Command " + command, func(tx store.Tx) (any, error) { return tx.Command(scope, command) }}
+		return op{"Command and ReadInput " + command, func(tx store.Tx) (any, error) {
+			c, err := tx.Command(scope, command)
+			if err != nil {
+				return nil, err
+			}
+			lean := *c
+			err = tx.ReadInput(c)
+			return []*ssmrun.Command{&lean, c}, err
+		}}
 	case 1:
 		caller, token := someCaller.Draw(rt, "caller"), someToken.Draw(rt, "token")
 		return op{"CommandByToken " + token, func(tx store.Tx) (any, error) { return tx.CommandByToken(scope, caller, token) }}
@@ -156,7 +161,9 @@ func reading(rt *rapid.T) op {
 			return walkInvocations(tx, scope, q, pages(tx, limit))
 		}}
 	case 8:
-		return op{"InvocationsOf " + command, func(tx store.Tx) (any, error) { return tx.InvocationsOf(scope, command) }}
+		return op{fmt.Sprint("InvocationsAfter ", command, limit), func(tx store.Tx) (any, error) {
+			return tx.InvocationsAfter(scope, command, instance, limit)
+		}}
 	case 9:
 		return op{"OpenInvocations " + instance, func(tx store.Tx) (any, error) { return tx.OpenInvocations(scope, instance) }}
 	case 10:
@@ -179,6 +186,7 @@ func reading(rt *rapid.T) op {
 		if rapid.Bool().Draw(rt, "by type") {
 			q.ResourceTypes = []string{"ManagedInstance"}
 		}
+		q.AnyState = rapid.Bool().Draw(rt, "any state")
 		return op{fmt.Sprintf("ListInstances %+v", q), func(tx store.Tx) (any, error) {
 			return walkInstances(tx, scope, q, pages(tx, limit))
 		}}
@@ -189,15 +197,15 @@ func reading(rt *rapid.T) op {
 	case 15:
 		id := someName.Draw(rt, "id")
 		return op{"Activation " + id, func(tx store.Tx) (any, error) { return tx.Activation(id) }}
+	case 18:
+		return op{"CountOpenInvocations", func(tx store.Tx) (any, error) { return tx.CountOpenInvocations(scope) }}
 	case 16, 17:
 		return op{"NextDue", func(tx store.Tx) (any, error) {
 			at, ok, err := tx.NextDue()
 			return fmt.Sprint(at.UTC(), ok), err
 		}}
 	default:
-		name := someDocument.Draw(rt, "name")
-		version := rapid.SampledFrom([]string{"", "$DEFAULT", "$LATEST", "1", "2", "10"}).Draw(rt, "version")
-		return op{"Document " + name + " " + version, func(tx store.Tx) (any, error) { return tx.Document(scope, name, version) }}
+		return drawDocumentRead(rt, scope)
 	}
 }
 

@@ -12,15 +12,16 @@
 //   - A panic in fn reaches the caller of Update or View, and undoes its changes.
 //   - An Update whose context ends before fn starts does nothing and returns
 //     the context's error; one that has started is not stopped by its context.
-//   - UpdateCommand, UpdateInvocation, UpdatePlugin and Seen of something that
+//   - UpdateCommand, UpdateInvocation, PutPlugin and Seen of something that
 //     is not there are ssmrun.ErrNotFound.
 //   - InvokedAfter belongs to the result, InvokedBefore does not. Executing and
 //     Complete together select all.
 //   - Times come back in UTC with at least microseconds.
 //   - An instance's or activation's id belongs to one scope; to put it into
 //     another is an error.
-//   - A document's default version is its lowest. A document of the scope hides
-//     one of the zero scope.
+//   - A version of a document that is not there, two versions of one name, a
+//     share or review of what is not there, and the deletion of the default
+//     version are errors.
 package storetest
 
 import (
@@ -53,18 +54,30 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Commands/Scopes", testCommandScopes},
 		{"Invocations/RoundTrip", testInvocationRoundTrip},
 		{"Invocations/List", testListInvocations},
-		{"Invocations/Spread", testSpreadInvocations},
-		{"Invocations/Of", testInvocationsOf},
+		{"Invocations/After", testInvocationsAfter},
 		{"Invocations/Open", testOpenInvocations},
 		{"Invocations/Due", testDueInvocations},
+		{"Forget", testForget},
 		{"Plugins", testPlugins},
 		{"Plugins/Big", testBigOutputs},
 		{"Instances", testInstances},
 		{"Instances/Seen", testSeen},
 		{"Instances/List", testListInstances},
+		{"Instances/Delete", testDeleteInstance},
+		{"Instances/Versions", testAgentVersions},
 		{"Documents", testDocuments},
-		{"Documents/EveryScope", testDocumentsOfEveryScope},
+		{"Documents/Versions", testDocumentVersions},
+		{"Documents/Lists", testDocumentLists},
+		{"Documents/Delete", testDeleteDocuments},
+		{"Documents/Contents", testDocumentContents},
+		{"Documents/Shares", testDocumentShares},
+		{"Documents/Reviews", testDocumentReviews},
 		{"Activations", testActivations},
+		{"Activations/List", testListActivations},
+		{"EC2", testEC2Instances},
+		{"EC2/Stopped", testStoppedMachines},
+		{"EC2/List", testListEC2IDs},
+		{"Tags", testTags},
 		{"Pages/Stable", testPagesStable},
 		{"Pages/Tokens", testPageTokens},
 		{"Pages/Limit", testPageLimit},
@@ -146,7 +159,7 @@ func (b *bundle) view(t *testing.T, fn func(tx store.Tx) error) {
 	}
 }
 
-// insert adds a command with one invocation and one plugin per instance.
+// insert adds a command with one invocation per instance.
 func (b *bundle) insert(t *testing.T, c *ssmrun.Command, instances ...string) {
 	t.Helper()
 	b.update(t, func(tx store.Tx) error { return insert(tx, c, instances...) })
@@ -154,12 +167,10 @@ func (b *bundle) insert(t *testing.T, c *ssmrun.Command, instances ...string) {
 
 func insert(tx store.Tx, c *ssmrun.Command, instances ...string) error {
 	var invocations []ssmrun.Invocation
-	var plugins []ssmrun.Plugin
 	for _, id := range instances {
 		invocations = append(invocations, newInvocation(c, id))
-		plugins = append(plugins, newPlugin(c, id, "aws:runShellScript", 0))
 	}
-	return tx.InsertCommand(c, "", invocations, plugins)
+	return tx.InsertCommand(c, "", invocations)
 }
 
 // newCommand is a command of home with every member set.
@@ -175,8 +186,9 @@ func newCommand(id string, at time.Time) *ssmrun.Command {
 		TimeoutSeconds: 600, MaxConcurrency: "10%", MaxErrors: "1",
 		Output:      ssmrun.OutputLocation{Region: "us-east-2", Bucket: "logs", Prefix: "a/b"},
 		ServiceRole: "arn:aws:iam::111111111111:role/r",
+		Steps:       []ssmrun.Step{{Name: "first", Action: "aws:runShellScript"}, {Name: "second", Action: "aws:runDocument"}},
 		State:       ssmrun.NewState,
-		Counts:      ssmrun.Counts{Target: 2},
+		Counts:      ssmrun.Counts{Target: 2}, Turn: instanceID(1),
 	}
 }
 
@@ -198,7 +210,7 @@ func newInstance(n int) *ssmrun.Instance {
 	return &ssmrun.Instance{
 		ID: instanceID(n), Scope: home, Name: fmt.Sprint("host-", n), IPAddress: "10.0.0.1", AgentName: "ssmrun-agent",
 		AgentVersion: "3.3.0.0", PlatformType: "Linux", PlatformName: "Debian GNU/Linux", PlatformVersion: "12",
-		ActivationID: "act", IamRole: "role", PublicKey: "key", Fingerprint: "print",
+		ActivationID: "act", IamRole: "role", DefaultName: "web server", PublicKey: "key", Fingerprint: "print",
 		RegisteredAt: at(n), LastPing: at(n + 1),
 	}
 }

@@ -170,10 +170,10 @@ func testReadOnly(t *testing.T, b *bundle) {
 		"InsertCommand":    func(tx store.Tx) error { return insert(tx, newCommand(commandID(2), at(0))) },
 		"UpdateCommand":    func(tx store.Tx) error { return tx.UpdateCommand(&changed) },
 		"UpdateInvocation": func(tx store.Tx) error { return tx.UpdateInvocation(&i) },
-		"UpdatePlugin":     func(tx store.Tx) error { return tx.UpdatePlugin(home, &p) },
+		"PutPlugin":        func(tx store.Tx) error { return tx.PutPlugin(home, &p) },
 		"PutInstance":      func(tx store.Tx) error { return tx.PutInstance(newInstance(2)) },
 		"Seen":             func(tx store.Tx) error { return tx.Seen(home, instanceID(1), at(99), true) },
-		"PutDocument":      func(tx store.Tx) error { return tx.PutDocument(newDocument(home, "D", "1", "x")) },
+		"PutDocument":      func(tx store.Tx) error { return tx.PutDocument(newDocument(home, "D")) },
 		"PutActivation":    func(tx store.Tx) error { return tx.PutActivation(newActivation("a2")) },
 		"DeleteActivation": func(tx store.Tx) error { return tx.DeleteActivation("a1") },
 	}
@@ -182,7 +182,7 @@ func testReadOnly(t *testing.T, b *bundle) {
 			if err := write(tx); err == nil || errors.Is(err, ssmrun.ErrNotFound) {
 				t.Errorf("%s in a View: %v, want an error that says so", name, err)
 			}
-			if got, err := tx.Command(home, c.ID); err != nil {
+			if got, err := wholeCommand(tx, home, c.ID); err != nil {
 				t.Errorf("Command after %s in a View: %v", name, err)
 			} else {
 				same(t, "command after "+name, got, c)
@@ -197,7 +197,7 @@ func testReadOnly(t *testing.T, b *bundle) {
 		if _, err := tx.Activation("a1"); err != nil {
 			t.Errorf("after DeleteActivation in a View: %v", err)
 		}
-		_, err := tx.Document(home, "D", "")
+		_, err := tx.Document(home, "D")
 		notFound(t, "after PutDocument in a View", err)
 		_, err = tx.FindInstance(instanceID(2))
 		notFound(t, "after PutInstance in a View", err)
@@ -212,7 +212,7 @@ func testOwnWrites(t *testing.T, b *bundle) {
 		if err := insert(tx, c, instanceID(1)); err != nil {
 			return err
 		}
-		got, err := tx.Command(home, c.ID)
+		got, err := wholeCommand(tx, home, c.ID)
 		same(t, "command", got, c)
 		if err != nil {
 			return err
@@ -260,7 +260,7 @@ func testSnapshot(t *testing.T, b *bundle) {
 					c.State = success
 					p := newPlugin(c, instanceID(1), "aws:runShellScript", 0)
 					p.Stdout = fmt.Sprint("after ", n)
-					return errors.Join(tx.UpdateCommand(c), tx.UpdatePlugin(home, &p), insert(tx, newCommand(commandID(10+n), at(0))))
+					return errors.Join(tx.UpdateCommand(c), tx.PutPlugin(home, &p), insert(tx, newCommand(commandID(10+n), at(0))))
 				})
 			}()
 			if err := <-done; err != nil {
