@@ -11,13 +11,20 @@ import (
 	"strings"
 )
 
-// modelled are the errors whose text AWS puts into a member "Message", as was
-// observed; all others have "message". An empty text is in neither.
-var modelled = []string{
-	"InvalidDocument", "InvalidDocumentContent", "InvalidDocumentVersion", "InvalidDocumentOperation",
-	"DocumentAlreadyExists", "DuplicateDocumentContent", "DuplicateDocumentVersionName",
-	"InvalidParameters", "InvalidInstanceId", "AccessDeniedException",
-}
+// modelled are the errors whose text AWS was observed to put into a member
+// "Message", and plain those that have it elsewhere, in "message". Of all others
+// nobody knows. An empty text is in neither.
+var (
+	modelled = []string{
+		"InvalidDocument", "InvalidDocumentContent", "InvalidDocumentVersion", "InvalidDocumentOperation",
+		"DocumentAlreadyExists", "DuplicateDocumentContent", "DuplicateDocumentVersionName",
+		"InvalidParameters", "InvalidInstanceId", "AccessDeniedException",
+	}
+	plain = []string{
+		"ValidationException", "InvocationDoesNotExist", "InvalidPluginName",
+		"InvalidCommandId", "InvalidNextToken", "ThrottlingException",
+	}
+)
 
 // comparer compares a recorded answer with one that came over the wire.
 type comparer struct {
@@ -66,12 +73,13 @@ func (c *comparer) failure(one *theCase, got *answer) {
 		return
 	}
 	members := slices.Sorted(maps.Keys(got.body.(map[string]any)))
-	wanted := []string{"__type", "message"}
+	upper, lower := []string{"Message", "__type"}, []string{"__type", "message"}
+	wanted := upper
 	switch {
 	case want == "":
 		wanted = []string{"__type"}
-	case slices.Contains(modelled, one.Code):
-		wanted = []string{"Message", "__type"}
+	case slices.Contains(plain, one.Code), !slices.Contains(modelled, one.Code) && slices.Equal(members, lower):
+		wanted = lower
 	}
 	if !slices.Equal(members, wanted) {
 		c.differ("members of the error", "want %v, got %v", wanted, members)

@@ -235,6 +235,9 @@ func (pl *player) question(ctx context.Context) (*answer, error) {
 	}
 	status, details := shownStates(pl.one.Operation, pl.one.Output)
 	got, err := call(ctx, pl.Service, pl.one.Operation, input)
+	if err == nil && got.code() == "ThrottlingException" && pl.one.Code != got.code() {
+		got, err = call(ctx, pl.Service, pl.one.Operation, input) // as any client does
+	}
 	if err != nil || status == "" || pl.one.Operation == "SendCommand" {
 		return got, err
 	}
