@@ -163,6 +163,7 @@ func (p *plan) planTargets(one *theCase, text string) {
 		p.group = groupEmpty
 	case groupOfNode.MatchString(text):
 		p.group = groupOfNodes
+		p.tags = append(p.tags, tagging(groupTag, groupValue))
 	}
 	targets, _ := one.Input["Targets"].([]any)
 	if p.send != nil {
@@ -173,11 +174,16 @@ func (p *plan) planTargets(one *theCase, text string) {
 		if !isTag || untagged.MatchString(text) || !taggedNode.MatchString(text) && !countsTargets(one) {
 			continue
 		}
-		p.tags = append(p.tags, request{"AddTagsToResource", map[string]any{
-			"ResourceType": "ManagedInstance", "ResourceId": "<instance-id>",
-			"Tags": []any{map[string]any{"Key": key, "Value": textAt(t, "Values", "0")}},
-		}})
+		p.tags = append(p.tags, tagging(key, textAt(t, "Values", "0")))
 	}
+}
+
+// tagging puts a tag on the node.
+func tagging(key, value string) request {
+	return request{"AddTagsToResource", map[string]any{
+		"ResourceType": "ManagedInstance", "ResourceId": "<instance-id>",
+		"Tags": []any{map[string]any{"Key": key, "Value": value}},
+	}}
 }
 
 // countsTargets: the answer tells of a command that found nodes.

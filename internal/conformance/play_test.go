@@ -47,7 +47,8 @@ func (w *world) play(ctx context.Context, one *theCase, p *plan, n int, scratch 
 	if s.lacks != "" {
 		return []string{"circumstances: " + s.lacks}
 	}
-	ids, done := s.lease(p.nodes, p.paused || p.when == cancelling)
+	// Tags go to the same nodes always: who counts what they match finds these.
+	ids, done := s.lease(p.nodes, p.paused || p.when == cancelling || len(p.tags) > 0)
 	defer done()
 	pl := &player{station: s, one: one, plan: p, ids: ids, marker: filepath.Join(scratch, fmt.Sprintf("case-%d", n))}
 	pl.values = map[string]string{

@@ -23,6 +23,8 @@ const (
 	groupMissing = "conformance-none"
 	groupEmpty   = "conformance-empty"
 	groupOfNodes = "conformance-nodes"
+	groupTag     = "conformance"
+	groupValue   = "yes"
 )
 
 // bucket is where outputs go.
@@ -63,7 +65,7 @@ func build(t *testing.T, plans []*plan) *world {
 		case atWork:
 			o := testenv.Options{Agents: 6, Buckets: []string{bucket}}
 			if strings.Contains(help, "--resource-group") {
-				o.Args = []string{"--resource-group", groupOfNodes + "=tag:conformance=yes", "--resource-group", groupEmpty + "=tag:conformance=nobody"}
+				o.Args = []string{"--resource-group", groupOfNodes + "=tag:" + groupTag + "=" + groupValue, "--resource-group", groupEmpty + "=tag:" + groupTag + "=nobody"}
 			}
 			s.Service = testenv.Start(t, o)
 			s.pausable, s.nodes = s.InstanceIDs[:2], s.InstanceIDs[2:]
