@@ -6,7 +6,7 @@ VERSION = 0.1.0
 LDFLAGS = -s -w -X ssmrun/internal/cli.Version=$(VERSION) -X ssmrun/internal/agent.Version=$(VERSION) -X ssmrun/internal/provider.Version=$(VERSION)
 GOBUILD = CGO_ENABLED=0 go build -ldflags "$(LDFLAGS)"
 
-.PHONY: help build demo test bench lint docs tidy fuzz terraform install clean
+.PHONY: help build demo test conformance bench lint docs tidy fuzz terraform install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile
@@ -22,6 +22,9 @@ demo: ## apply the reference page's four examples with a real Terraform, on this
 
 test: ## run all tests; fetches what they need
 	@sh tools/test.sh
+
+conformance: ## compare answers with recorded ones of AWS (CASES=FILE for others)
+	@CASES='$(CASES)' sh tools/conformance.sh
 
 bench: ## measure, and print tables (see handbook/performance.md)
 	@sh bench/bench.sh

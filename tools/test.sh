@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 root=$(pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
-export SSMRUN_NOT_RUN="$work/not-run"
+export SSMRUN_NOT_RUN="$work/not-run" SSMRUN_CONFORMANCE_REPORT="$work/conformance"
 : >"$SSMRUN_NOT_RUN"
 
 say() { printf '==> %s\n' "$*"; }
@@ -67,6 +67,11 @@ for module in tools tools/terraform; do
 		(cd "$root/$module" && go test ./...) || status=$?
 	fi
 done
+
+if [ -s "$SSMRUN_CONFORMANCE_REPORT" ]; then
+	say "recorded answers of AWS"
+	cat "$SSMRUN_CONFORMANCE_REPORT"
+fi
 
 if [ -s "$SSMRUN_NOT_RUN" ]; then
 	echo

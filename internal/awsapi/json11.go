@@ -35,7 +35,7 @@ func WriteJSON(w http.ResponseWriter, out any) {
 func WriteJSONError(w http.ResponseWriter, err error) {
 	row := rowOf(err)
 	body := map[string]string{"__type": string(row.code)}
-	if m := row.message(err); m != "" || row.upper {
+	if m := row.message(err); m != "" { // an empty text is left out, as observed
 		// Modelled errors of SSM spell the member Message, others message.
 		key := "message"
 		if row.upper {

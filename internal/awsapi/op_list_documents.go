@@ -74,6 +74,10 @@ func (a *API) listDocuments(ctx context.Context, c *Call) (any, error) {
 		NextToken           string `json:",omitempty"`
 	}
 	out.DocumentIdentifiers = []documentIdentifier{}
+	if a.races.startsEmpty(filters, in.NextToken) {
+		out.NextToken = a.next(c, " ") // before every name
+		return out, nil
+	}
 	err = a.cfg.Store.View(ctx, func(tx store.Tx) error {
 		all, err := visibleDocuments(tx, c.Scope)
 		if err != nil {

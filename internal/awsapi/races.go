@@ -106,6 +106,12 @@ func (r *races) limit(n int) int {
 	return max(1, n/2)
 }
 
+// startsEmpty tells whether a list of documents by filters begins with an empty
+// page and a token, whatever matches.
+func (r *races) startsEmpty(filters []documentFilter, token string) bool {
+	return r != nil && len(filters) > 0 && token == ""
+}
+
 // changing tells whether a document that was changed at a time is not Active
 // yet.
 func (r *races) changing(at time.Time) bool {
