@@ -241,6 +241,9 @@ func (ch *changes) apply(cmd *commandState, f *flight, event ssmrun.Event) bool 
 	}
 	was := f.State
 	f.State = to
+	if to.Status == ssmrun.InProgress {
+		ch.move(cmd, ssmrun.EventBegan) // handed over is enough, as on AWS
+	}
 	cmd.Counts.Add(counts)
 	ch.ramp(cmd, f, was)
 	if to.Terminal() {

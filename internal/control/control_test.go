@@ -191,7 +191,7 @@ func TestSendToSuccess(t *testing.T) {
 		t.Fatalf("delivered %+v", d)
 	}
 	b.wantInvocation(cmd.ID, id(0), inProgress)
-	b.wantCommand(cmd.ID, pending)
+	b.wantCommand(cmd.ID, inProgress)
 	b.ack(cmd.ID, id(0))
 	b.wantCommand(cmd.ID, inProgress)
 	b.report(cmd.ID, id(0), ssmrun.EventSucceeded, 0)

@@ -94,7 +94,8 @@ type Commands interface {
 	// UpdateInvocation stores all but the keys, Scope and RequestedAt.
 	UpdateInvocation(i *ssmrun.Invocation) error
 	// ListInvocations lists in the order of their commands, those of one
-	// command by instance id.
+	// command by instance id downwards: turns go upwards, and the newest come
+	// first.
 	ListInvocations(scope ssmrun.Scope, q CommandQuery, p Page) (list []ssmrun.Invocation, next string, err error)
 	// InvocationsAfter gives at most limit invocations of a command, by
 	// instance id, from the first whose id is greater than instanceID.

@@ -214,7 +214,7 @@ func (t *tx) walkInvocations(scope ssmrun.Scope, n int64, q store.CommandQuery, 
 	return append(list, rest...), err
 }
 
-// invocationsOf walks those of one command, by instance id.
+// invocationsOf walks those of one command, those whose turn came last first.
 func (t *tx) invocationsOf(scope ssmrun.Scope, command int64, q store.CommandQuery, after *position, limit int) ([]invocationRow, error) {
 	w := where{}
 	w.add("i.command = ?", command)
@@ -222,10 +222,10 @@ func (t *tx) invocationsOf(scope ssmrun.Scope, command int64, q store.CommandQue
 		w.add("i.instance_id = ?", q.InstanceID)
 	}
 	if after != nil {
-		w.add("i.instance_id > ?", after.Instance)
+		w.add("i.instance_id < ?", after.Instance)
 	}
 	w.between("i", "", q, nil)
-	return t.invocationRows(scope, "invocations i CROSS JOIN commands c ON c.n = i.command", w, q, "i.instance_id", limit)
+	return t.invocationRows(scope, "invocations i CROSS JOIN commands c ON c.n = i.command", w, q, "i.instance_id DESC", limit)
 }
 
 // invocationsOn walks those on one instance, newest first.
@@ -249,14 +249,14 @@ func (t *tx) invocationsBy(scope ssmrun.Scope, n int64, q store.CommandQuery, af
 		w.between("i", "command", q, after)
 		w.add("c.scope = ?", n)
 		return t.invocationRows(scope, "invocations i INDEXED BY invocations_failed CROSS JOIN commands c ON c.n = i.command",
-			w, q, "i.newest_first, i.command, i.instance_id", limit)
+			w, q, "i.newest_first, i.command, i.instance_id DESC", limit)
 	case q.Executing && !q.Complete, len(q.Statuses) == 1 && unfinished(q.Statuses[0]):
 		tables = "commands c INDEXED BY commands_open CROSS JOIN invocations i ON i.command = c.n"
 		w.add("c.open = 1")
 	}
 	w.add("c.scope = ?", n)
 	w.between("c", "n", q, after)
-	return t.invocationRows(scope, tables, w, q, "c.newest_first, c.n, i.instance_id", limit)
+	return t.invocationRows(scope, tables, w, q, "c.newest_first, c.n, i.instance_id DESC", limit)
 }
 
 // unfinished: an invocation with this status is one of a command that is open.

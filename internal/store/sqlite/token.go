@@ -34,7 +34,7 @@ type position struct {
 
 // compare orders the places of lists of commands and invocations.
 func (p position) compare(q position) int {
-	return cmp.Or(cmp.Compare(p.Newest, q.Newest), cmp.Compare(p.N, q.N), cmp.Compare(p.Instance, q.Instance))
+	return cmp.Or(cmp.Compare(p.Newest, q.Newest), cmp.Compare(p.N, q.N), cmp.Compare(q.Instance, p.Instance))
 }
 
 // maxToken bounds what is decoded: the names of parameters have up to 1011

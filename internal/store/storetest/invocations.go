@@ -107,23 +107,23 @@ func testListInvocations(t *testing.T, b *bundle) {
 		q    store.CommandQuery
 		want [][2]int
 	}{
-		"all":               {store.CommandQuery{}, [][2]int{{1, 1}, {1, 3}, {2, 1}, {0, 1}, {0, 2}}},
-		"command":           {store.CommandQuery{CommandID: commandID(1)}, [][2]int{{1, 1}, {1, 3}}},
+		"all":               {store.CommandQuery{}, [][2]int{{1, 3}, {1, 1}, {2, 1}, {0, 2}, {0, 1}}},
+		"command":           {store.CommandQuery{CommandID: commandID(1)}, [][2]int{{1, 3}, {1, 1}}},
 		"unknown command":   {store.CommandQuery{CommandID: commandID(9)}, nil},
 		"command with none": {store.CommandQuery{CommandID: commandID(3)}, nil},
 		"instance":          {store.CommandQuery{InstanceID: instanceID(1)}, [][2]int{{1, 1}, {2, 1}, {0, 1}}},
 		"both":              {store.CommandQuery{CommandID: commandID(0), InstanceID: instanceID(2)}, [][2]int{{0, 2}}},
 		"both, not there":   {store.CommandQuery{CommandID: commandID(1), InstanceID: instanceID(2)}, nil},
-		"after":             {store.CommandQuery{InvokedAfter: at(20)}, [][2]int{{1, 1}, {1, 3}, {2, 1}}},
-		"before":            {store.CommandQuery{InvokedBefore: at(20)}, [][2]int{{0, 1}, {0, 2}}},
+		"after":             {store.CommandQuery{InvokedAfter: at(20)}, [][2]int{{1, 3}, {1, 1}, {2, 1}}},
+		"before":            {store.CommandQuery{InvokedBefore: at(20)}, [][2]int{{0, 2}, {0, 1}}},
 		"command after":     {store.CommandQuery{CommandID: commandID(0), InvokedAfter: at(20)}, nil},
-		"command before":    {store.CommandQuery{CommandID: commandID(0), InvokedBefore: at(20)}, [][2]int{{0, 1}, {0, 2}}},
+		"command before":    {store.CommandQuery{CommandID: commandID(0), InvokedBefore: at(20)}, [][2]int{{0, 2}, {0, 1}}},
 		"instance before":   {store.CommandQuery{InstanceID: instanceID(1), InvokedBefore: at(20)}, [][2]int{{0, 1}}},
-		"status":            {store.CommandQuery{Statuses: []string{"Pending", "InProgress"}}, [][2]int{{1, 1}, {1, 3}}},
+		"status":            {store.CommandQuery{Statuses: []string{"Pending", "InProgress"}}, [][2]int{{1, 3}, {1, 1}}},
 		"details":           {store.CommandQuery{Statuses: []string{"Delayed", "DeliveryTimedOut"}}, [][2]int{{1, 3}, {2, 1}}},
-		"document":          {store.CommandQuery{Document: "A"}, [][2]int{{2, 1}, {0, 1}, {0, 2}}},
-		"executing":         {store.CommandQuery{Executing: true}, [][2]int{{1, 1}, {1, 3}}},
-		"complete":          {store.CommandQuery{Complete: true, CommandID: commandID(0)}, [][2]int{{0, 1}, {0, 2}}},
+		"document":          {store.CommandQuery{Document: "A"}, [][2]int{{2, 1}, {0, 2}, {0, 1}}},
+		"executing":         {store.CommandQuery{Executing: true}, [][2]int{{1, 3}, {1, 1}}},
+		"complete":          {store.CommandQuery{Complete: true, CommandID: commandID(0)}, [][2]int{{0, 2}, {0, 1}}},
 	} {
 		var want [][2]string
 		for _, w := range c.want {

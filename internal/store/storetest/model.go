@@ -219,7 +219,7 @@ func (m *model) ListInvocations(scope ssmrun.Scope, q store.CommandQuery, _ stor
 			(q.Document == "" || q.Document == m.commands[commandKey{scope, i.CommandID}].Document)
 	}, func(a, b ssmrun.Invocation) int {
 		return cmp.Or(b.RequestedAt.Compare(a.RequestedAt),
-			cmp.Compare(m.order[commandKey{scope, a.CommandID}], m.order[commandKey{scope, b.CommandID}]), cmp.Compare(a.InstanceID, b.InstanceID))
+			cmp.Compare(m.order[commandKey{scope, a.CommandID}], m.order[commandKey{scope, b.CommandID}]), cmp.Compare(b.InstanceID, a.InstanceID))
 	}), "", nil
 }
 

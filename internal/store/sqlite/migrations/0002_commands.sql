@@ -163,7 +163,7 @@ CREATE INDEX invocations_by_instance ON invocations (instance_id, newest_first, 
 CREATE INDEX invocations_open ON invocations (instance_id, newest_first DESC, command) WHERE open = 1;
 CREATE INDEX invocations_due ON invocations (next) WHERE next IS NOT NULL;
 -- Those that did not succeed are few, and asked for.
-CREATE INDEX invocations_failed ON invocations (status, newest_first, command)
+CREATE INDEX invocations_failed ON invocations (status, newest_first, command, instance_id DESC)
     WHERE open = 0 AND status <> 'Success';
 
 CREATE UNIQUE INDEX plugins_of ON plugins (command, instance_id, position);
