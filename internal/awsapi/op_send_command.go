@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -161,17 +162,43 @@ func checkTargets(targets []targetJSON) error {
 	return nil
 }
 
-// checkUnsupported refuses what the service has no far end for: better an error
-// than a notification that never comes.
+// Codes of SendCommand's own.
+const (
+	CodeInvalidRole               ssmrun.Code = "InvalidRole"
+	CodeInvalidNotificationConfig ssmrun.Code = "InvalidNotificationConfig"
+)
+
+var (
+	topicARN = regexp.MustCompile(`^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}$`)
+	roleARN  = regexp.MustCompile(`^arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+$`)
+	logGroup = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]+$`)
+)
+
+// checkUnsupported checks what the service has no far end for as AWS does, then
+// refuses it: better an error than a notification that never comes.
 func (in *sendCommandRequest) checkUnsupported() error {
 	no := func(member, what string) error {
 		return ssmrun.Errorf(ssmrun.CodeValidation, "%s: this service has no %s. Leave %s out.", member, what, member)
 	}
-	if n := in.NotificationConfig; n != nil && n.NotificationArn != "" {
+	if in.ServiceRoleArn != "" && !roleARN.MatchString(in.ServiceRoleArn) {
+		return ssmrun.Errorf(CodeInvalidRole, "ServiceRoleArn is not the ARN of an IAM role.")
+	}
+	if n := in.NotificationConfig; n != nil && (n.NotificationArn != "" || len(n.NotificationEvents) > 0 || n.NotificationType != "") {
+		switch {
+		case !topicARN.MatchString(n.NotificationArn):
+			return ssmrun.Errorf(CodeInvalidNotificationConfig, "NotificationArn is not the ARN of an SNS topic.")
+		case in.ServiceRoleArn == "":
+			return ssmrun.Errorf(CodeInvalidRole, "ServiceRoleArn is missing: notifications need a role that may publish them.")
+		}
 		return no("NotificationConfig", "SNS endpoint to notify")
 	}
-	if w := in.CloudWatchOutputConfig; w != nil && w.CloudWatchOutputEnabled {
-		return no("CloudWatchOutputConfig", "CloudWatch Logs endpoint to write to; use OutputS3BucketName")
+	if w := in.CloudWatchOutputConfig; w != nil {
+		switch {
+		case w.CloudWatchLogGroupName != "" && !logGroup.MatchString(w.CloudWatchLogGroupName):
+			return ssmrun.Errorf(ssmrun.CodeValidation, "CloudWatchLogGroupName may have letters, digits and any of . - _ / # only.")
+		case w.CloudWatchOutputEnabled:
+			return no("CloudWatchOutputConfig", "CloudWatch Logs endpoint to write to; use OutputS3BucketName")
+		}
 	}
 	if len(in.AlarmConfiguration) > 0 && string(in.AlarmConfiguration) != "null" {
 		return no("AlarmConfiguration", "CloudWatch alarms to watch")

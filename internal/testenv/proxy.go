@@ -29,7 +29,8 @@ const (
 	Empty                   // answer empty lists without passing it on
 )
 
-// Proxy stands before a service and breaks calls. The Host header is kept, so
+// Proxy stands before a service and breaks calls, as networks do. AWS's own
+// races are what `ssmrun serve --emulate aws-races` is for. The Host header is kept, so
 // that signatures hold: clients sign for the proxy's address.
 type Proxy struct {
 	URL    string
@@ -118,8 +119,6 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, forward http.Handl
 		answer(w, http.StatusBadRequest, `{"__type":"ThrottlingException","message":"Rate exceeded"}`)
 	case Break:
 		answer(w, http.StatusInternalServerError, `{"__type":"InternalServerError"}`)
-	case Missing:
-		answer(w, http.StatusBadRequest, `{"__type":"InvocationDoesNotExist"}`)
 	case Empty:
 		answer(w, http.StatusOK, `{"Commands":[],"CommandInvocations":[]}`)
 	}
