@@ -169,9 +169,9 @@ const (
 )
 
 var (
-	topicARN = regexp.MustCompile(`^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}$`)
-	roleARN  = regexp.MustCompile(`^arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+$`)
-	logGroup = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]+$`)
+	topicARN    = regexp.MustCompile(`^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}$`)
+	serviceRole = regexp.MustCompile(`^arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+$`)
+	logGroup    = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]+$`)
 )
 
 // checkUnsupported checks what the service has no far end for as AWS does, then
@@ -180,7 +180,7 @@ func (in *sendCommandRequest) checkUnsupported() error {
 	no := func(member, what string) error {
 		return ssmrun.Errorf(ssmrun.CodeValidation, "%s: this service has no %s. Leave %s out.", member, what, member)
 	}
-	if in.ServiceRoleArn != "" && !roleARN.MatchString(in.ServiceRoleArn) {
+	if in.ServiceRoleArn != "" && !serviceRole.MatchString(in.ServiceRoleArn) {
 		return ssmrun.Errorf(CodeInvalidRole, "ServiceRoleArn is not the ARN of an IAM role.")
 	}
 	if n := in.NotificationConfig; n != nil && (n.NotificationArn != "" || len(n.NotificationEvents) > 0 || n.NotificationType != "") {
