@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -152,4 +153,46 @@ func spread(b *testing.B, goroutines int, do func(n int) error) {
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+}
+
+// BenchmarkBatch is how control takes the results of a command on many
+// instances: per invocation one read and the writes of its end, 256 of them in
+// one Update, and the command once.
+func BenchmarkBatch(b *testing.B) {
+	const instances, batch = 20_000, 256
+	db := open(b, filepath.Join(b.TempDir(), "store.db"))
+	c, one, p := command(1)
+	c.InstanceIDs, c.Counts.Target = nil, instances
+	list := make([]ssmrun.Invocation, instances)
+	for n := range list {
+		list[n] = one[0]
+		list[n].InstanceID = fmt.Sprintf("i-%017x", n*2654435761%(1<<40))
+	}
+	begun := time.Now()
+	if err := db.Update(b.Context(), func(tx store.Tx) error { return tx.InsertCommand(c, "", list) }); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(time.Since(begun).Microseconds())/instances, "insert-µs")
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; {
+		err := db.Update(b.Context(), func(tx store.Tx) error {
+			for range batch {
+				i, err := tx.Invocation(scope, c.ID, list[n%instances].InstanceID)
+				if err != nil {
+					return err
+				}
+				i.State, i.Next, i.Begun = ssmrun.State{Status: ssmrun.Success, Details: ssmrun.DetailsSuccess}, time.Time{}, c.RequestedAt
+				p[0].InstanceID, p[0].Stdout = i.InstanceID, "ok\n"
+				if err := errors.Join(tx.UpdateInvocation(i), tx.PutPlugin(scope, &p[0])); err != nil {
+					return err
+				}
+				n++
+			}
+			return tx.UpdateCommand(c)
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
 }

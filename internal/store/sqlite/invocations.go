@@ -68,6 +68,9 @@ func (t *tx) UpdateInvocation(i *ssmrun.Invocation) error {
 			micros(i.Handed), micros(i.Begun), micros(i.CancelRequested), micros(i.DeliverBy), micros(i.FinishBy),
 			micros(i.Next), i.Trace, n, i.InstanceID)
 	}
+	if err == nil {
+		t.meetInvocation(n, i.InstanceID)
+	}
 	return what(err, "update invocation of %s on %s", i.CommandID, i.InstanceID)
 }
 

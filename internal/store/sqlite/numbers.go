@@ -25,6 +25,20 @@ type commandKey struct {
 type numbers struct {
 	scopes   map[ssmrun.Scope]int64
 	commands map[commandKey]int64
+	// invocations that were written, and so are there.
+	invocations map[invocationKey]bool
+}
+
+type invocationKey struct {
+	command  int64
+	instance string
+}
+
+func (t *tx) meetInvocation(command int64, instance string) {
+	if t.met.invocations == nil {
+		t.met.invocations = map[invocationKey]bool{}
+	}
+	t.met.invocations[invocationKey{command, instance}] = true
 }
 
 // scope gives the number of a scope; ssmrun.ErrNotFound where nothing was ever

@@ -3,10 +3,10 @@ package sqlite
 import "ssmrun"
 
 const (
-	// The row is made only where there is such an invocation.
-	putPluginRow = `INSERT INTO plugins (command, instance_id, position, name, action, status, details, exit_code,
+	hasInvocation = `SELECT 1 FROM invocations WHERE command = ? AND instance_id = ?`
+	putPluginRow  = `INSERT INTO plugins (command, instance_id, position, name, action, status, details, exit_code,
 		started, finished, output_region, output_bucket, output_prefix, stdout, stderr)
-		SELECT i.command, i.instance_id, ?,?,?,?,?,?,?,?,?,?,?,?,? FROM invocations i WHERE i.command = ? AND i.instance_id = ?
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 		ON CONFLICT (command, instance_id, position) DO UPDATE SET name = excluded.name, action = excluded.action,
 		status = excluded.status, details = excluded.details, exit_code = excluded.exit_code,
 		started = excluded.started, finished = excluded.finished, output_region = excluded.output_region,
@@ -36,10 +36,13 @@ func (t *tx) Plugins(scope ssmrun.Scope, commandID, instanceID string) ([]ssmrun
 
 func (t *tx) PutPlugin(scope ssmrun.Scope, p *ssmrun.Plugin) error {
 	n, err := t.number(scope, p.CommandID)
+	if err == nil && !t.met.invocations[invocationKey{n, p.InstanceID}] {
+		err = t.one(func(scanner) error { return nil }, hasInvocation, n, p.InstanceID)
+	}
 	if err == nil {
-		err = t.execOne(putPluginRow, p.Index, p.Name, p.Action, p.State.Status, p.State.Details, p.ExitCode,
+		err = t.execOne(putPluginRow, n, p.InstanceID, p.Index, p.Name, p.Action, p.State.Status, p.State.Details, p.ExitCode,
 			micros(p.Started), micros(p.Finished), p.Output.Region, p.Output.Bucket, p.Output.Prefix,
-			p.Stdout, p.Stderr, n, p.InstanceID)
+			p.Stdout, p.Stderr)
 	}
 	return what(err, "put plugin %s of %s on %s", p.Name, p.CommandID, p.InstanceID)
 }
