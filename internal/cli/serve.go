@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -90,8 +91,15 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 	return c
 }
 
+// gcPercent is GOGC of the service where the environment says nothing: with its
+// small heap, half as many collections are worth the memory.
+const gcPercent = 200
+
 // serve runs the service until a signal.
 func serve(ctx context.Context, cfg daemon.Config) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
