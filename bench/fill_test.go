@@ -2,7 +2,9 @@ package bench
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -65,8 +67,8 @@ func fill(t *testing.T, data string, commands int) (bytes int) {
 		wg.Go(func() {
 			for from := range parts {
 				err := db.Update(t.Context(), func(tx store.Tx) error {
-					for n := from; n < min(from+each, commands); n++ {
-						if err := insert(tx, n, commands); err != nil {
+					for place := from; place < min(from+each, commands); place++ {
+						if err := insert(tx, place, commands); err != nil {
 							return err
 						}
 					}
@@ -92,11 +94,18 @@ func fill(t *testing.T, data string, commands int) (bytes int) {
 	return diskUse(t, data)
 }
 
-// insert adds the n-th of all commands, the oldest first.
-func insert(tx store.Tx, n, all int) error {
+// stride is a prime: multiples of it, modulo any number of commands that is not
+// one of them, are all numbers once.
+const stride = 611_953
+
+// insert adds a command. Commands come in the order of their ids, because a
+// database that is filled in random order writes its pages again and again; their
+// times are mixed, as those of random ids are.
+func insert(tx store.Tx, place, all int) error {
+	n := place * stride % all
 	scope := ssmrun.Scope{Account: "000000000000", Region: "us-east-1"}
 	at := time.Now().Add(-historyLife / time.Duration(all) * time.Duration(all-n)).UTC().Truncate(time.Millisecond)
-	id, instance := uuid.NewString(), historyInstance(n)
+	id, instance := commandID(place, all), historyInstance(n)
 	state, document := historyOf(n)
 	c := &ssmrun.Command{
 		ID: id, Scope: scope, Caller: "arn:aws:iam::000000000000:user/ssmrun", Document: document, Version: "$DEFAULT",
@@ -118,5 +127,15 @@ func insert(tx store.Tx, n, all int) error {
 		CommandID: id, InstanceID: instance, Name: "aws:runShellScript", Action: "aws:runShellScript", State: state,
 		ExitCode: code, Started: at, Finished: at.Add(time.Second), Stdout: "nginx.service - active (running)\n",
 	}
-	return tx.InsertCommand(c, uuid.NewString(), []ssmrun.Invocation{i}, []ssmrun.Plugin{p})
+	return tx.InsertCommand(c, id, []ssmrun.Invocation{i}, []ssmrun.Plugin{p})
+}
+
+// commandID is a random UUID, as far as it goes: those of later places are
+// greater.
+func commandID(place, all int) string {
+	id := uuid.New()
+	version := id[6]
+	binary.BigEndian.PutUint64(id[:8], math.MaxUint64/uint64(all)*uint64(place))
+	id[6] = version
+	return id.String()
 }
