@@ -135,7 +135,7 @@ func (f *Fleet) begin(ctx context.Context) (err error) {
 }
 
 // flushTime is how long the end waits for acknowledgements.
-const flushTime = 3 * time.Second
+const flushTime = 10 * time.Second
 
 func (f *Fleet) flush() {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTime)

@@ -143,7 +143,7 @@ func (c client) send(ids []string) (commands []string) {
 	for len(ids) > 0 {
 		n := min(len(ids), 50)
 		out, err := c.SendCommand(c.t.Context(), &ssm.SendCommandInput{
-			DocumentName: ptr("AWS-RunShellScript"), InstanceIds: ids[:n], MaxConcurrency: ptr("100%"), MaxErrors: ptr("100%"),
+			DocumentName: new("AWS-RunShellScript"), InstanceIds: ids[:n], MaxConcurrency: new("100%"), MaxErrors: new("100%"),
 			Parameters: map[string][]string{"commands": {"touch /must-not-exist"}},
 		})
 		if err != nil {
@@ -209,5 +209,3 @@ func (c client) invocations(id string) map[string]types.CommandInvocation {
 	}
 	return all
 }
-
-func ptr[T any](v T) *T { return &v }
