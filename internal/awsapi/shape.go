@@ -1,6 +1,7 @@
 package awsapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -65,7 +66,10 @@ func (s *shape) check(body []byte) ([]byte, error) {
 	default:
 		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "%d validation errors detected: %s", c.failed, strings.Join(c.failures, "; "))
 	}
-	if !c.dropped {
+	switch {
+	case len(bytes.TrimSpace(body)) == 0:
+		return []byte("{}"), nil // the same question, for a page token
+	case !c.dropped:
 		return body, nil
 	}
 	if body, err = json.Marshal(v); err != nil {
