@@ -19,8 +19,10 @@ const (
 	// maxUnsignedBody bounds the body of the one call that is not signed.
 	maxUnsignedBody = 64 << 10
 	// maxBodies bounds what the bodies of all calls have together that are being
-	// read or answered.
+	// read or answered; beyond it, who has sent smallBody already is refused, so
+	// that large calls which do not end keep nobody from making small ones.
 	maxBodies = 32 << 20
+	smallBody = 64 << 10
 	// bodyTime is how long the body of a call may take to come.
 	bodyTime = 30 * time.Second
 )
@@ -75,7 +77,7 @@ type countedBody struct {
 func (c *countedBody) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.q.held += int64(n)
-	if c.f.bodies.Add(int64(n)) > maxBodies {
+	if c.f.bodies.Add(int64(n)) > maxBodies && c.q.held > smallBody {
 		return n, ssmrun.Errorf(ssmrun.CodeUnavailable, "The service is busy with other calls. Try again.")
 	}
 	return n, err
