@@ -12,6 +12,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"slices"
 	"time"
 
@@ -61,6 +62,7 @@ type API struct {
 	cfg   Config
 	ssm   map[string]operation
 	races *races
+	large chan struct{} // holds one for each large body that is being checked
 }
 
 // Call is a verified request.
@@ -167,7 +169,7 @@ func New(cfg Config) *API {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	a := &API{cfg: cfg}
+	a := &API{cfg: cfg, large: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	if cfg.Races {
 		a.races = newRaces(cfg.Now)
 	}
@@ -201,11 +203,23 @@ func (a *API) SSM(ctx context.Context, c *Call) (any, error) {
 		return nil, &ssmrun.Error{Code: ssmrun.CodeUnknownOperation}
 	}
 	var err error
-	if c.Body, err = op.input.check(c.Body); err != nil {
+	if c.Body, err = a.checked(op.input, c.Body); err != nil {
 		return nil, err
 	}
 	if err := a.races.throttle(c.Operation); err != nil {
 		return nil, err
 	}
 	return op.run(ctx, c)
+}
+
+// largeBody is the size from which bodies are checked a few at a time: the tree
+// of one takes ten times its size, for as long as it is looked at.
+const largeBody = 64 << 10
+
+func (a *API) checked(input *shape, body []byte) ([]byte, error) {
+	if len(body) >= largeBody {
+		a.large <- struct{}{}
+		defer func() { <-a.large }()
+	}
+	return input.check(body)
 }

@@ -110,14 +110,29 @@ func ownDocument(tx store.Tx, scope ssmrun.Scope, name string) (*ssmrun.Document
 
 // parseDocumentARN reads an ARN like
 // arn:aws:ssm:us-east-1:123456789012:document/Name; false for what is none. The
-// account is "" in those of AWS's documents.
+// account is "" in those of AWS's documents. The partition is aws, as in all ARNs
+// that this service makes, or the one in which AWS has the region.
 func parseDocumentARN(arn string) (region, account, name string, ok bool) {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "ssm" {
 		return "", "", "", false
 	}
+	if parts[1] != "aws" && parts[1] != partition(parts[3]) {
+		return "", "", "", false
+	}
 	name, ok = strings.CutPrefix(parts[5], "document/")
 	return parts[3], parts[4], name, ok
+}
+
+func partition(region string) string {
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	default:
+		return "aws"
+	}
 }
 
 func documentARN(scope ssmrun.Scope, name string) string {

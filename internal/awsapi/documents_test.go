@@ -65,6 +65,7 @@ func (a *documentsAPI) call(account, operation, body string) (answer, failure st
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	awsapi.CheckAnswer(a.t, operation, b)
 	return string(b), ""
 }
 

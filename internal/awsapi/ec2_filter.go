@@ -13,6 +13,14 @@ import (
 // codeParameterValue is EC2's code for a parameter with a wrong value.
 const codeParameterValue ssmrun.Code = "InvalidParameterValue"
 
+// EC2's bounds of the filters of one call, and one of ours: a pattern takes a
+// thousand times the memory of its text, and no value that could match is as long.
+const (
+	maxEC2Filters      = 50
+	maxEC2FilterValues = 200
+	maxEC2FilterValue  = 1000 // bytes
+)
+
 // numbered gives the values of a list in a Query form, PREFIX.1, PREFIX.2 and so
 // on, in the order of their numbers.
 func numbered(form url.Values, prefix string) []string {
@@ -52,10 +60,18 @@ func ec2Filters(form url.Values) (func(*machine) bool, error) {
 		}
 		numbers[n] = true
 	}
+	if len(numbers) > maxEC2Filters {
+		return nil, ssmrun.Errorf("FilterLimitExceeded", "The maximum number of filters specified on a single call is %d", maxEC2Filters)
+	}
 	var tests []func(*machine) bool
+	count := 0
 	for n := range numbers {
 		prefix := "Filter." + strconv.Itoa(n)
-		test, err := ec2Filter(form.Get(prefix+".Name"), numbered(form, prefix+".Value"))
+		values := numbered(form, prefix+".Value")
+		if count += len(values); count > maxEC2FilterValues {
+			return nil, ssmrun.Errorf("FilterLimitExceeded", "The maximum number of filter values specified on a single call is %d", maxEC2FilterValues)
+		}
+		test, err := ec2Filter(form.Get(prefix+".Name"), values)
 		if err != nil {
 			return nil, err
 		}
@@ -97,6 +113,9 @@ func ec2Filter(name string, values []string) (func(*machine) bool, error) {
 	}
 	var patterns []*regexp.Regexp
 	for _, v := range values {
+		if len(v) > maxEC2FilterValue {
+			return nil, ssmrun.Errorf(codeParameterValue, "The filter '%s' has a value of %d bytes; the most is %d", clipped(name), len(v), maxEC2FilterValue)
+		}
 		patterns = append(patterns, wildcard(v))
 	}
 	matches := func(s string) bool {

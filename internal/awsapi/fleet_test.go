@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -21,6 +22,7 @@ import (
 	"ssmrun/internal/control"
 	"ssmrun/internal/gateway"
 	"ssmrun/internal/identity"
+	"ssmrun/internal/parameters"
 	"ssmrun/internal/store"
 	"ssmrun/internal/store/sqlite"
 )
@@ -28,7 +30,7 @@ import (
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // newAPI is an API over a real store, with nobody connected.
-func newAPI(t *testing.T) (*API, store.Store) {
+func newAPI(t testing.TB) (*API, store.Store) {
 	t.Helper()
 	db, err := sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{})
 	if err != nil {
@@ -42,10 +44,18 @@ func newAPI(t *testing.T) (*API, store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(Config{Control: c, Store: db, Identity: id, Now: clock, AgentVersion: "1.2.0"}), db
+	p, err := parameters.New(parameters.Config{Store: db, Key: make([]byte, 32), Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return New(Config{
+		Control: c, Store: db, Identity: id, Parameters: p, Now: clock, AgentVersion: "1.2.0",
+		Logger: slog.New(slog.DiscardHandler), S3URL: func(string) string { return "http://127.0.0.1:8440" },
+		Drop: func(string) {},
+	}), db
 }
 
-func put(t *testing.T, db store.Store, list ...ssmrun.Instance) {
+func put(t testing.TB, db store.Store, list ...ssmrun.Instance) {
 	t.Helper()
 	if err := db.Update(t.Context(), func(tx store.Tx) error {
 		for i := range list {
@@ -61,7 +71,7 @@ func put(t *testing.T, db store.Store, list ...ssmrun.Instance) {
 
 var home = ssmrun.Scope{Account: "000000000000", Region: "us-east-1"}
 
-func ask(t *testing.T, a *API, operation, body string, into any) {
+func ask(t testing.TB, a *API, operation, body string, into any) {
 	t.Helper()
 	out, err := a.SSM(t.Context(), &Call{Operation: operation, Scope: home, Body: []byte(body), Answer: http.Header{}})
 	if err != nil {
@@ -74,6 +84,7 @@ func ask(t *testing.T, a *API, operation, body string, into any) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	CheckAnswer(t, operation, b)
 }
 
 // TestInformationPages: ten by default, and full pages where a filter passes few.

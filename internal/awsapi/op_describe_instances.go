@@ -71,6 +71,10 @@ type ec2Profile struct {
 // MaxResults.
 const maxEC2Page = 1000
 
+// maxEC2IDs is the most ids that a call may name: a page of them. AWS has a bound
+// too; its value and its answer were not seen.
+const maxEC2IDs = maxEC2Page
+
 // describeInstances tells of the EC2 instances of a scope: those that the
 // operator told of, those that registered under an EC2 id, and those that an
 // activation waits for.
@@ -118,9 +122,13 @@ func (a *API) describeInstances(ctx context.Context, c *Call, form url.Values) (
 // instanceIDParams reads InstanceId.1, InstanceId.2 and so on, each id once.
 func instanceIDParams(form url.Values) ([]string, error) {
 	var ids, malformed []string
-	for _, id := range numbered(form, "InstanceId") {
+	given := numbered(form, "InstanceId")
+	if len(given) > maxEC2IDs {
+		return nil, ssmrun.Errorf(codeParameterValue, "There are %d instance ids; a call may name %d.", len(given), maxEC2IDs)
+	}
+	for _, id := range given {
 		if !ec2ID.MatchString(id) {
-			malformed = append(malformed, id)
+			malformed = append(malformed, clipped(id))
 		}
 		if !slices.Contains(ids, id) {
 			ids = append(ids, id)

@@ -34,6 +34,12 @@ func TestPageTokens(t *testing.T) {
 			t.Errorf("%q: %v", forged, err)
 		}
 	}
+	for _, body := range []string{"", " \n", "{}"} {
+		checked, err := inputs()["ListCommands"].check([]byte(body))
+		if err != nil || a.next(call("ListCommands", "us-east-1", string(checked)), "p") != a.next(call("ListCommands", "us-east-1", "{}"), "p") {
+			t.Errorf("%q is another question than {}: %q, %v", body, checked, err)
+		}
+	}
 	if a.next(call("ListCommands", "us-east-1", asked), "") != "" {
 		t.Error("the last page has a token")
 	}

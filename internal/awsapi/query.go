@@ -1,6 +1,7 @@
 package awsapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/xml"
 	"net/http"
@@ -12,29 +13,50 @@ import (
 
 // Namespaces of the Query services' answers.
 const (
-	stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
-	ec2Namespace = "http://ec2.amazonaws.com/doc/2016-11-15/"
+	stsNamespace = "https://sts.amazonaws.com/doc/" + stsVersion + "/"
+	ec2Namespace = "http://ec2.amazonaws.com/doc/" + ec2Version + "/"
 )
 
-// QueryOperation reads the Action of a Query body. ok is false where the body
-// is no form.
-func QueryOperation(body []byte) (form url.Values, action string, ok bool) {
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, "", false
+// Versions of the Query services. A call that names another is refused; whether
+// AWS takes one that names none was not seen, and it is taken here.
+const (
+	stsVersion = "2011-06-15"
+	ec2Version = "2016-11-15"
+)
+
+// maxFormFields bounds the fields of a Query body: each becomes many times what
+// it is long. The largest call that is accepted names a thousand ids.
+const maxFormFields = 10_000
+
+// QueryOperation reads the Action of a Query body.
+func QueryOperation(body []byte) (form url.Values, action string, err error) {
+	if bytes.Count(body, []byte("&")) >= maxFormFields {
+		return nil, "", ssmrun.Errorf("MalformedQueryString", "The body has more than %d fields.", maxFormFields)
 	}
-	return form, form.Get("Action"), true
+	form, err = url.ParseQuery(string(body))
+	if action = form.Get("Action"); err != nil || action == "" {
+		return nil, "", ssmrun.Errorf("MissingAction", "The body is not a form with an Action.")
+	}
+	return form, action, nil
 }
 
 // STS answers a call of the Security Token Service.
 func (a *API) STS(_ context.Context, c *Call, form url.Values) (any, error) {
-	switch c.Operation {
+	version := form.Get("Version")
+	if version == "" {
+		version = stsVersion
+	}
+	action := c.Operation
+	if version != stsVersion {
+		action = ""
+	}
+	switch action {
 	case "AssumeRole":
 		return a.assumeRole(c, form)
 	case "GetCallerIdentity":
 		return callerIdentity(c), nil
 	default:
-		return nil, ssmrun.Errorf("InvalidAction", "Could not find operation %s for version 2011-06-15", c.Operation)
+		return nil, ssmrun.Errorf("InvalidAction", "Could not find operation %s for version %s", clipped(c.Operation), clipped(version))
 	}
 }
 
@@ -55,8 +77,11 @@ func callerIdentity(c *Call) any {
 
 // EC2 answers a call of EC2.
 func (a *API) EC2(ctx context.Context, c *Call, form url.Values) (any, error) {
+	if v := form.Get("Version"); v != "" && v != ec2Version {
+		return nil, ssmrun.Errorf("NoSuchVersion", "The requested version (%s) of service AmazonEC2 does not exist", clipped(v))
+	}
 	if c.Operation != "DescribeInstances" {
-		return nil, ssmrun.Errorf("InvalidAction", "The action %s is not valid for this web service.", c.Operation)
+		return nil, ssmrun.Errorf("InvalidAction", "The action %s is not valid for this web service.", clipped(c.Operation))
 	}
 	return a.describeInstances(ctx, c, form)
 }

@@ -1,6 +1,7 @@
 package awsapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -58,14 +59,17 @@ func (s *shape) check(body []byte) ([]byte, error) {
 	if c.wrongType != "" {
 		return nil, ssmrun.Errorf(ssmrun.CodeSerialization, "%s", c.wrongType)
 	}
-	switch n := len(c.failures); n {
+	switch c.failed {
 	case 0:
 	case 1:
 		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "1 validation error detected: %s", c.failures[0])
 	default:
-		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "%d validation errors detected: %s", n, strings.Join(c.failures, "; "))
+		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "%d validation errors detected: %s", c.failed, strings.Join(c.failures, "; "))
 	}
-	if !c.dropped {
+	switch {
+	case len(bytes.TrimSpace(body)) == 0:
+		return []byte("{}"), nil // the same question, for a page token
+	case !c.dropped:
 		return body, nil
 	}
 	if body, err = json.Marshal(v); err != nil {
@@ -74,18 +78,35 @@ func (s *shape) check(body []byte) ([]byte, error) {
 	return body, nil
 }
 
+// Bounds of an answer that tells what is wrong with an input. What AWS does with
+// more was not seen.
+const (
+	maxToldFailures = 50   // all are counted
+	maxToldValue    = 2000 // characters of a value that is echoed
+)
+
 type checker struct {
-	failures  []string
+	failures  []string // the first maxToldFailures
+	failed    int
 	wrongType string
 	dropped   bool // members that the shape does not have were left out
 }
 
 func (c *checker) fail(s *shape, path string, v any, constraint string) {
+	if c.failed++; len(c.failures) == maxToldFailures {
+		return
+	}
 	value := ""
 	if !s.quiet {
-		value = "'" + show(s, v) + "' "
+		value = "'" + ssmrun.Head(show(s, v), maxToldValue) + "' "
 	}
 	c.failures = append(c.failures, fmt.Sprintf("Value %sat '%s' failed to satisfy constraint: %s", value, path, constraint))
+}
+
+func (c *checker) missing(path string) {
+	if c.failed++; len(c.failures) < maxToldFailures {
+		c.failures = append(c.failures, fmt.Sprintf("Value null at '%s' failed to satisfy constraint: Member must not be null", path))
+	}
 }
 
 func (c *checker) typed(path, want string) {
@@ -115,7 +136,7 @@ func (c *checker) value(s *shape, v any, path string) {
 			}
 			if !there || x == nil {
 				if f.required {
-					c.failures = append(c.failures, fmt.Sprintf("Value null at '%s' failed to satisfy constraint: Member must not be null", join(path, f.at)))
+					c.missing(join(path, f.at))
 				}
 				continue
 			}

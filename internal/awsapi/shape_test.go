@@ -168,8 +168,8 @@ func FuzzQuery(f *testing.F) {
 	f.Add([]byte("Action=DescribeInstances&InstanceId.1=i-01234567"))
 	f.Add([]byte("InstanceId.1=%zz"))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		form, _, ok := QueryOperation(body)
-		if !ok {
+		form, _, err := QueryOperation(body)
+		if err != nil {
 			return
 		}
 		ids, err := instanceIDParams(form)

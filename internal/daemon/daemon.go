@@ -100,7 +100,7 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	}
 	d.server = &http.Server{
 		Handler: d.front(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: nil,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: nil,
 	}
 	return d, nil
 }
@@ -198,7 +198,7 @@ func (d *Daemon) openObjects(ctx context.Context) (err error) {
 func (d *Daemon) front() *front {
 	f := &front{
 		gateway: d.gateway, identity: d.identity, store: d.store, audit: d.audit, cfg: &d.cfg,
-		regions: map[string]bool{}, verifier: &sigv4.Verifier{Now: d.cfg.Now},
+		regions: map[string]bool{}, verifier: &sigv4.Verifier{Now: d.cfg.Now}, bodyTime: bodyTime,
 		api: awsapi.New(awsapi.Config{
 			Control: d.control, Store: d.store, Now: d.cfg.Now, Logger: d.cfg.Logger,
 			Identity: d.identity, Drop: d.gateway.Drop, AgentVersion: d.cfg.AgentVersion,

@@ -3,10 +3,11 @@ package daemon
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -33,6 +34,8 @@ type front struct {
 	verifier *sigv4.Verifier
 	audit    *auditLog
 	cfg      *Config
+	bodies   atomic.Int64  // bytes of bodies that are held now
+	bodyTime time.Duration // how long a body may take to come
 }
 
 // request is a request on its way through the front.
@@ -41,6 +44,7 @@ type request struct {
 	r      *http.Request
 	signed *sigv4.Signed
 	body   []byte
+	held   int64 // bytes of the body, as far as it has come
 	caller identity.Principal
 	record auditRecord
 }
@@ -48,6 +52,8 @@ type request struct {
 // ServeHTTP implements http.Handler.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &request{w: w, r: r}
+	defer f.letGo(q)
+	q.deadline(f.bodyTime)
 	q.record = auditRecord{Time: f.cfg.Now(), RequestID: uuid.NewString(), Source: source(r)}
 	w.Header().Set(awsapi.HeaderRequestID, q.record.RequestID)
 	// SDKs correct their clock by this header: it has to be of the clock that
@@ -112,29 +118,10 @@ func (f *front) refuse(q *request, service string, err error) {
 	f.outcome(q, err)
 }
 
-// read reads the body of a call, up to its limit.
-func (q *request) read() error {
-	tooLarge := ssmrun.Errorf(awsapi.CodeEntityTooLarge, "The request has more than %d bytes, which is the limit for a call.", ssmrun.MaxBodyBytes)
-	if q.r.ContentLength > ssmrun.MaxBodyBytes {
-		return tooLarge
-	}
-	b, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, ssmrun.MaxBodyBytes))
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return tooLarge
-		}
-		return &ssmrun.Error{Code: ssmrun.CodeSerialization, Message: "The body could not be read.", Err: err}
-	}
-	q.body = b
-	return nil
-}
-
 // authenticate proves whose a request is: its signature, with a key that there
-// is, for this service and a region that is served.
+// is, for this service and a region that is served. The body is read last, so
+// that who names no key costs no memory.
 func (f *front) authenticate(q *request, service string) error {
-	if err := q.read(); err != nil {
-		return err
-	}
 	if q.signed == nil {
 		signed, err := sigv4.Parse(q.r)
 		if err != nil {
@@ -150,6 +137,9 @@ func (f *front) authenticate(q *request, service string) error {
 	if err != nil {
 		return err
 	}
+	if err := f.read(q, ssmrun.MaxBodyBytes); err != nil {
+		return err
+	}
 	if err := f.verifier.Verify(q.r, q.signed, sigv4.PayloadHash(q.body), secret, q.signed.SessionToken); err != nil {
 		return err
 	}
@@ -163,9 +153,6 @@ func (f *front) authenticate(q *request, service string) error {
 
 // byRegisteredKey proves a call that an agent signed with its own key pair.
 func (f *front) byRegisteredKey(q *request) error {
-	if err := q.read(); err != nil {
-		return err
-	}
 	signed, err := sigv4.Parse(q.r)
 	if err != nil {
 		return err
@@ -188,6 +175,9 @@ func (f *front) byRegisteredKey(q *request) error {
 	}
 	key, err := identity.PublicKey(inst.PublicKey)
 	if err != nil {
+		return err
+	}
+	if err := f.read(q, ssmrun.MaxBodyBytes); err != nil {
 		return err
 	}
 	if err := f.verifier.VerifyRSA(q.r, signed, sigv4.PayloadHash(q.body), key); err != nil {
@@ -249,7 +239,7 @@ func (f *front) agentCall(q *request, operation string, signing gateway.Signing)
 	var err error
 	switch signing {
 	case gateway.ByActivation:
-		err = q.read()
+		err = f.read(q, maxUnsignedBody)
 	case gateway.ByRegisteredKey:
 		err = f.byRegisteredKey(q)
 	case gateway.ByRoleKey:
@@ -276,9 +266,9 @@ func (f *front) query(q *request, service string) {
 		return
 	}
 	q.record.Service = service
-	form, action, ok := awsapi.QueryOperation(q.body)
-	if !ok || action == "" {
-		f.refuse(q, service, ssmrun.Errorf("MissingAction", "The body is not a form with an Action."))
+	form, action, err := awsapi.QueryOperation(q.body)
+	if err != nil {
+		f.refuse(q, service, err)
 		return
 	}
 	q.record.Operation = action
@@ -328,6 +318,7 @@ func (f *front) controlChannel(q *request, instanceID string) {
 func (f *front) s3(q *request) {
 	q.record.Service, q.record.Region, q.record.Caller = "s3", q.signed.Region, q.signed.AccessKeyID
 	q.record.Operation = q.r.Method + " " + q.r.URL.Path
+	q.deadline(0) // an upload takes its time
 	status := &statusWriter{ResponseWriter: q.w}
 	f.objects.ServeHTTP(status, q.r)
 	q.record.Outcome = http.StatusText(status.code())

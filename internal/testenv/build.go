@@ -94,3 +94,7 @@ func Cleanup() {
 		builds.dir = ""
 	}
 }
+
+// Race tells whether the race detector is on, in tests and in the programs that
+// they start: it takes a multiple of memory and time.
+const Race = raceEnabled
