@@ -43,6 +43,11 @@ fi
 # Debian's clients, even where others come first on PATH.
 [ -x /usr/bin/aws ] || install "the AWS CLI" awscli || true
 /usr/bin/python3 -c 'import boto3' 2>/dev/null || install "boto3" python3-boto3 || true
+command -v npm >/dev/null 2>&1 || install "AWS's SDK for JavaScript" nodejs npm || true
+say "AWS's SDK for JavaScript"
+if modules=$(sh tools/javascript.sh | tail -n 1) && [ -d "$modules" ]; then
+	export SSMRUN_TEST_JAVASCRIPT="$modules"
+fi
 
 say "a real Terraform"
 if terraform=$(sh tools/terraform/build.sh | tail -n 1) && [ -x "$terraform" ]; then
