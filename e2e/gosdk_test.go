@@ -148,7 +148,7 @@ func TestGoPaginators(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ec2.json")
 	testenv.WriteFile(t, file, "["+strings.Join(machines, ",")+"]", 0o600)
 	s := testenv.Start(t, testenv.Options{Args: []string{"--ec2-instances", file}})
-	ctx, client := testenv.Context(t), s.SSM()
+	ctx, client := t.Context(), s.SSM()
 	activation, ids := simulate(t, s, nodes)
 	must := func(err error) {
 		t.Helper()
