@@ -33,7 +33,7 @@ func TestBoto3(t *testing.T) {
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".py"), func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(testenv.Context(t), python, script)
+			cmd := exec.CommandContext(t.Context(), python, script)
 			cmd.Env = append(s.Env(), "AGENT="+s.InstanceIDs[0], "ACTIVATION="+activation, "NODES="+string(list))
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%s: %v\n%s", script, err, out)

@@ -34,7 +34,7 @@ func TestJavaScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(testenv.Context(t), "node", "run.mjs")
+	cmd := exec.CommandContext(t.Context(), "node", "run.mjs")
 	cmd.Dir = dir
 	cmd.Env = append(s.Env(), "AGENT="+s.InstanceIDs[0], "ACTIVATION="+activation, "NODES="+string(list))
 	if out, err := cmd.CombinedOutput(); err != nil {

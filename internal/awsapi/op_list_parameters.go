@@ -44,6 +44,7 @@ func (a *API) describeParameters(ctx context.Context, c *Call) (any, error) {
 		ParameterFilters []parameters.Filter
 		MaxResults       int
 		NextToken        string
+		Shared           bool
 	}
 	if err := decode(c.Body, &in); err != nil {
 		return nil, err
@@ -89,6 +90,9 @@ func (a *API) describeParameters(ctx context.Context, c *Call) (any, error) {
 		NextToken  string `json:",omitempty"`
 	}
 	out.Parameters = []metadata{}
+	if in.Shared {
+		return out, nil // those that other accounts share: none can
+	}
 	for _, p := range list {
 		out.Parameters = append(out.Parameters, metadata{
 			Name: p.Name, ARN: p.ARN, Type: p.Type, KeyId: p.KeyID, LastModifiedDate: epoch(p.ModifiedAt),

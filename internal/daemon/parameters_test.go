@@ -231,6 +231,7 @@ func TestParametersListed(t *testing.T) {
 		want string
 	}{
 		{ssm.DescribeParametersInput{}, "/a/b/three /a/one /a/secret /a/two /ab/four five"},
+		{ssm.DescribeParametersInput{Shared: aws.Bool(true)}, ""},
 		{ssm.DescribeParametersInput{ParameterFilters: filter("Name", "", "five", "/a/one")}, "/a/one five"},
 		{ssm.DescribeParametersInput{ParameterFilters: filter("Name", "BeginsWith", "/a/")}, "/a/b/three /a/one /a/secret /a/two"},
 		{ssm.DescribeParametersInput{ParameterFilters: filter("Name", "Contains", "f")}, "/ab/four five"},
