@@ -48,6 +48,10 @@ func readEC2Instances(file string, scopes []ssmrun.Scope) ([]store.EC2Instance, 
 	if err != nil {
 		return nil, err
 	}
+	return parseEC2Instances(b, scopes)
+}
+
+func parseEC2Instances(b []byte, scopes []ssmrun.Scope) ([]store.EC2Instance, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	var raw []json.RawMessage
 	if err := d.Decode(&raw); err != nil {

@@ -6,8 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -140,13 +138,9 @@ func FuzzEC2Instances(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	file := filepath.Join(f.TempDir(), "instances.json")
 	scope := ssmrun.Scope{Account: DefaultAccount, Region: DefaultRegion}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := os.WriteFile(file, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		list, err := readEC2Instances(file, []ssmrun.Scope{scope})
+		list, err := parseEC2Instances(b, []ssmrun.Scope{scope})
 		if err != nil {
 			return
 		}

@@ -2,6 +2,7 @@ package document
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -98,6 +99,30 @@ func FuzzResolve(f *testing.F) {
 		_ = Lines(got["in"])
 		if _, err := json.Marshal(d.Payload(given)); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzReferences finds references to stored parameters in anything: the names
+// that an agent may read for a command stand in it, and are each told once.
+func FuzzReferences(f *testing.F) {
+	f.Add(`{"a":["{{ssm:x}}","{{ ssm-secure:/a/b:3 }}"]}`, "{{ssm:y}}")
+	f.Add("{", "{{ssm:}}{{{{ssm:a}}")
+	f.Add(`{"{{ssm:key}}":1}`, "{{ssm:a b}}{{ssm:é}}")
+	f.Fuzz(func(t *testing.T, content, value string) {
+		seen := map[string]bool{}
+		for _, ref := range CommandReferences(content, map[string][]string{"p": {value}}) {
+			name, ok := strings.CutPrefix(ref, "ssm-secure:")
+			if !ok {
+				name, ok = strings.CutPrefix(ref, "ssm:")
+			}
+			if !ok || name == "" || seen[ref] {
+				t.Fatalf("%q and %q give %q", content, value, ref)
+			}
+			seen[ref] = true
+			if json.Valid([]byte(content)) && !strings.Contains(content, `\`) && !strings.Contains(content+"\x00"+value, ref) {
+				t.Fatalf("%q stands in neither %q nor %q", ref, content, value)
+			}
 		}
 	})
 }
