@@ -215,7 +215,7 @@ func (i Instance) Service() string {
 	return "ec2"
 }
 
-// Kind: see Service.
+// Kind is the KIND of Service's comment.
 func (i Instance) Kind() string {
 	if i.ResourceType() == "ManagedInstance" {
 		return "managed-instance"

@@ -40,8 +40,7 @@ func readBody(body []byte) (any, error) {
 	r := bodyReader{Decoder: d}
 	v, err := r.value(0)
 	if err != nil {
-		var coded *ssmrun.Error
-		if errors.As(err, &coded) {
+		if _, coded := errors.AsType[*ssmrun.Error](err); coded {
 			return nil, err
 		}
 		return nil, &ssmrun.Error{Code: ssmrun.CodeSerialization, Message: "The body is not well-formed JSON.", Err: err}

@@ -3,6 +3,7 @@ package awsapi
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 
 	"ssmrun"
@@ -67,7 +68,7 @@ func (a *API) createDocument(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	out.DocumentDescription.Status = documentCreating
-	a.warnOfInjection(ctx, in.Name, file.Document)
+	WarnOfDocument(ctx, a.cfg.Logger, in.Name, file.Document)
 	return out, nil
 }
 
@@ -104,14 +105,18 @@ func (a *API) describeNew(tx store.Tx, d *ssmrun.Document, v *ssmrun.DocumentVer
 	})
 }
 
-// warnOfInjection logs where values can become part of a script. The document
-// is accepted, as AWS accepts it.
-func (a *API) warnOfInjection(ctx context.Context, name string, d *document.Document) {
-	if d == nil || a.cfg.Logger == nil {
+// WarnOfDocument logs what the author of a document should know: where values
+// can become part of a script, and which patterns do not bound them here. The
+// document is accepted, as AWS accepts it.
+func WarnOfDocument(ctx context.Context, log *slog.Logger, name string, d *document.Document) {
+	if d == nil || log == nil {
 		return
 	}
+	for _, p := range d.UncheckedPatterns() {
+		log.WarnContext(ctx, "an allowedPattern is not checked", "document", name, "parameter", p.Name, "why", p.PatternError())
+	}
 	for _, f := range d.Lint() {
-		a.cfg.Logger.WarnContext(ctx, "a document lets values become part of a script",
+		log.WarnContext(ctx, "a document lets values become part of a script",
 			"document", name, "parameter", f.Parameter, "step", f.Step, "why", f.Why, "fix", f.Fix)
 	}
 }

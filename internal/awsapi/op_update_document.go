@@ -56,7 +56,7 @@ func (a *API) updateDocument(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	out.DocumentDescription.Status = documentUpdating
-	a.warnOfInjection(ctx, in.Name, file.Document)
+	WarnOfDocument(ctx, a.cfg.Logger, in.Name, file.Document)
 	return out, nil
 }
 

@@ -293,8 +293,10 @@ func TestResultsTogether(t *testing.T) {
 	b.AcknowledgedLater(scope, cmd.ID, id(0), false, done)
 	b.ReportLater(scope, ssmrun.Report{CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventBegan}, done)
 	step := func(name string, event ssmrun.Event, out string) ssmrun.Report {
-		return ssmrun.Report{CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventBegan,
-			Plugins: []ssmrun.PluginReport{{Name: name, Event: event, Stdout: out, Started: b.now, Finished: b.now}}}
+		return ssmrun.Report{
+			CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventBegan,
+			Plugins: []ssmrun.PluginReport{{Name: name, Event: event, Stdout: out, Started: b.now, Finished: b.now}},
+		}
 	}
 	b.ReportLater(scope, step("one", ssmrun.EventSucceeded, "1"), done)
 	b.ReportLater(scope, step("none", ssmrun.EventSucceeded, "?"), done)

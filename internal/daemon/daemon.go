@@ -147,6 +147,9 @@ func (d *Daemon) loadDocuments(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--documents %s: %w", d.cfg.Documents, err)
 	}
+	for _, f := range files {
+		awsapi.WarnOfDocument(ctx, d.cfg.Logger, f.Name, f.Document)
+	}
 	return d.store.Update(ctx, func(tx store.Tx) error {
 		for _, scope := range d.scopes() {
 			if err := awsapi.PutDocuments(tx, scope, files, d.cfg.Now().UTC()); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -222,6 +223,31 @@ func TestDocumentErrors(t *testing.T) {
 
 // TestEnvironmentVariablesAreNoScript: a parameter that comes as an environment
 // variable is never run, whatever is in it.
+func TestDocumentsAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	loose := func(pattern string) string {
+		return `{"schemaVersion":"2.2","parameters":{"name":{"type":"String"` + pattern + `}},"mainSteps":[
+			{"action":"aws:runShellScript","name":"greet","inputs":{"runCommand":["echo {{ name }}"]}}]}`
+	}
+	s := testenv.Start(t, testenv.Options{Documents: map[string]string{"FromFile.json": loose("")}})
+	ctx, client := testenv.Context(t), s.SSM()
+	for name, pattern := range map[string]string{"Bounded": `,"allowedPattern":"^[a-z]+$"`, "Unchecked": `,"allowedPattern":"^(?=a)[a-z]+$"`} {
+		_, err := client.CreateDocument(ctx, &ssm.CreateDocumentInput{Name: aws.String(name), DocumentType: types.DocumentTypeCommand, Content: aws.String(loose(pattern))})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := s.Log()
+	for _, want := range []string{"become part of a script.*document=FromFile.*ENV_VAR", "become part of a script.*document=Unchecked", "allowedPattern is not checked.*document=Unchecked"} {
+		if !regexp.MustCompile(want).MatchString(log) {
+			t.Errorf("the log has no %q:\n%s", want, log)
+		}
+	}
+	if strings.Contains(log, "document=Bounded") {
+		t.Errorf("a bounded value is warned of:\n%s", log)
+	}
+}
+
 func TestEnvironmentVariablesAreNoScript(t *testing.T) {
 	t.Parallel()
 	s := testenv.Start(t, testenv.Options{Agents: 1})

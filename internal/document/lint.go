@@ -25,7 +25,8 @@ func (f Finding) String() string {
 var scriptInputs = []string{"runCommand", "commandLine", "cmd"}
 
 // Lint looks for shell injection: a parameter of text that nothing bounds
-// (neither allowedPattern nor allowedValues) and that is put into a script. A
+// (neither allowedPattern nor allowedValues; a pattern that is not checked here
+// bounds nothing, see PatternError) and that is put into a script. A
 // parameter that is the whole of the script is meant to be one, and no finding.
 // Findings come in the order of the steps, each parameter once per step and
 // input.
@@ -62,8 +63,10 @@ func whole(text string) bool {
 // loose tells whether any text can come by the parameter.
 func (p Parameter) loose() bool {
 	switch {
-	case p.InterpolationType == InterpolationEnvVar, p.AllowedPattern != "", len(p.AllowedValues) > 0:
+	case p.InterpolationType == InterpolationEnvVar, len(p.AllowedValues) > 0:
 		return false
+	case p.AllowedPattern != "":
+		return p.PatternError() != nil
 	default:
 		return p.Type != TypeBoolean && p.Type != TypeInteger
 	}
@@ -72,6 +75,9 @@ func (p Parameter) loose() bool {
 func (s Step) finding(p Parameter, input string) Finding {
 	f := Finding{Step: s.Name, Input: input, Parameter: p.Name}
 	f.Why = fmt.Sprintf("any text given for it becomes part of the script (%s), and the shell runs what it finds there", input)
+	if err := p.PatternError(); err != nil {
+		f.Why += ": " + err.Error()
+	}
 	variable := `"$SSM_` + p.Name + `"`
 	if s.Action == "aws:runPowerShellScript" || s.Action == "aws:psModule" {
 		variable = "$env:SSM_" + p.Name

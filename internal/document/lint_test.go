@@ -30,6 +30,7 @@ func TestLint(t *testing.T) {
 		{"the whole script in a list", document(`{"type":"StringList"}`, `["{{ p }}"]`), nil},
 		{"ENV_VAR", document(`{"type":"String","interpolationType":"ENV_VAR"}`, `["echo \"$SSM_p\" {{ p }}"]`), nil},
 		{"allowedPattern", document(`{"type":"String","allowedPattern":"^[a-z]+$"}`, `["echo {{p}}"]`), nil},
+		{"a pattern that is not checked", document(`{"type":"String","allowedPattern":"^(?=a)[a-z]+$"}`, `["echo {{p}}"]`), []string{"second runCommand p"}},
 		{"allowedValues", document(`{"type":"String","allowedValues":["a"]}`, `["echo {{p}}"]`), nil},
 		{"Boolean", document(`{"type":"Boolean"}`, `["echo {{p}}"]`), nil},
 		{"Integer", document(`{"type":"Integer"}`, `["echo {{p}}"]`), nil},

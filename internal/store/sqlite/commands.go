@@ -132,7 +132,9 @@ func (t *tx) scanCommand(s scanner, c *ssmrun.Command, more ...any) error {
 	var n int64
 	err := s.Scan(append([]any{
 		&n, &c.ID, newest(&c.RequestedAt), &c.State.Status, &c.State.Details, &c.Document, &c.Revision,
-		fromJSON{&c.Counts}, &c.Turn, fromJSON{&c.Steps},
+		fromJSON{&c.Counts},
+		&c.Turn,
+		fromJSON{&c.Steps},
 		&c.Caller, &c.Comment, &c.Version, at(&c.ExpiresAfter),
 		&c.TimeoutSeconds, &c.MaxConcurrency, &c.MaxErrors, &c.Output.Region, &c.Output.Bucket, &c.Output.Prefix,
 		&c.ServiceRole,
