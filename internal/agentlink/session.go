@@ -2,7 +2,9 @@ package agentlink
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -139,19 +141,25 @@ func (l *Link) dial(ctx context.Context, path string, sign signer) (*websocket.C
 // read serves what the service sends, until the connection ends.
 func (l *Link) read(ctx context.Context, conn *websocket.Conn) error {
 	for {
-		typ, data, err := conn.Read(ctx)
-		if err != nil {
-			return fmt.Errorf("read control channel: %w", err)
+		typ, r, err := conn.Reader(ctx)
+		var f wire.Frame
+		switch {
+		case err != nil:
+		case typ != websocket.MessageBinary:
+			if _, err = io.Copy(io.Discard, r); err == nil {
+				continue
+			}
+		default:
+			f, err = wire.Read(r)
 		}
-		if typ != websocket.MessageBinary {
-			continue
-		}
-		f, err := wire.Decode(data)
-		if err != nil {
+		switch {
+		case errors.Is(err, wire.ErrFrame):
 			l.cfg.Logger.Warn("dropped a frame of the service", "error", err)
-			continue
+		case err != nil:
+			return fmt.Errorf("read control channel: %w", err)
+		default:
+			l.handle(f)
 		}
-		l.handle(f)
 	}
 }
 

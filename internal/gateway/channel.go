@@ -251,20 +251,26 @@ func (ch *channel) probe(ctx context.Context) {
 // read handles frames until the channel ends.
 func (ch *channel) read(ctx context.Context) error {
 	for {
-		kind, b, err := ch.conn.Read(ctx)
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = errors.New("the connection was cut")
+		kind, r, err := ch.conn.Reader(ctx)
+		var f wire.Frame
+		switch {
+		case err != nil:
+		case kind != websocket.MessageBinary:
+			// Agents may send what this service has no use for.
+			if _, err = io.Copy(io.Discard, r); err == nil {
+				continue
 			}
-			return err
+		default:
+			f, err = wire.Read(r)
 		}
-		if kind != websocket.MessageBinary {
-			continue // agents may send what this service has no use for
-		}
-		f, err := wire.Decode(b)
-		if err != nil {
+		switch {
+		case errors.Is(err, wire.ErrFrame):
 			ch.log.Warn("drop a frame", "error", err)
 			continue
+		case errors.Is(err, io.EOF):
+			return errors.New("the connection was cut")
+		case err != nil:
+			return err
 		}
 		if err := ch.handle(ctx, f); err != nil {
 			ch.log.Error("handle a frame", "type", f.Type, "error", err)

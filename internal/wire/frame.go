@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -151,4 +153,25 @@ func Decode(b []byte) (Frame, error) {
 	copy(f.ID[8:], b[offID:offID+8])
 	copy(f.ID[:8], b[offID+8:offDigest])
 	return f, nil
+}
+
+// buffers are those of Read; what grew beyond keptBytes is not kept.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const keptBytes = 64 << 10
+
+// Read decodes the frame that is all of r, which it reads to its end. Its errors
+// are r's, and else an ErrFrame, as of Decode.
+func Read(r io.Reader) (Frame, error) {
+	b, _ := buffers.Get().(*bytes.Buffer)
+	defer func() {
+		if b.Cap() <= keptBytes {
+			buffers.Put(b)
+		}
+	}()
+	b.Reset()
+	if _, err := b.ReadFrom(r); err != nil {
+		return Frame{}, err
+	}
+	return Decode(b.Bytes())
 }
