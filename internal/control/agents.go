@@ -92,6 +92,19 @@ func (c *Controller) AcknowledgedLater(scope ssmrun.Scope, commandID, instanceID
 	}})
 }
 
+// Busy is called when a connected agent has no room for an invocation: it is
+// Delayed, offered again, and holds up nobody meanwhile. done is called when that
+// is durable.
+func (c *Controller) Busy(scope ssmrun.Scope, commandID, instanceID string, done func(error)) {
+	c.submit(event{soft: true, done: done, apply: func(ch *changes) error {
+		cmd, f, ok, err := ch.lookup(scope, commandID, instanceID)
+		if err == nil && ok && f.Begun.IsZero() {
+			ch.apply(cmd, f, ssmrun.EventSendFailed) // nothing where it is Delayed already, or over
+		}
+		return err
+	}})
+}
+
 // Rejected is called when the agent refused a delivery for good: the document
 // cannot be run by it. Most agents say more in a reply of their own.
 func (c *Controller) Rejected(ctx context.Context, scope ssmrun.Scope, commandID, instanceID, reason string) error {

@@ -20,6 +20,7 @@ type host struct {
 	ran       map[string]int
 	owed      []ssmrun.Report // not known to be kept by the service
 	cancelled map[string]bool
+	offered   []ssmrun.Delivery // had no room for; the gateway offers it again
 }
 
 // life is a service with hosts through a random history.
@@ -40,6 +41,7 @@ func (l *life) restart() {
 		l.agents.mu.Lock()
 		l.agents.connected[h.id] = false
 		l.agents.mu.Unlock()
+		h.offered = nil
 	}
 	l.agents.take() // what was on its way is lost
 }
@@ -49,6 +51,7 @@ func (l *life) connect(h *host, to bool) {
 	was := l.agents.connected[h.id]
 	l.agents.connected[h.id] = to
 	l.agents.mu.Unlock()
+	h.offered = nil // with the channel
 	if to {
 		l.must(l.Connected(l.ctx, scope, h.id))
 	} else if was {
@@ -65,12 +68,17 @@ func (l *life) deliver() {
 				h = other
 			}
 		}
-		fate := rapid.SampledFrom([]string{"arrives", "arrives", "arrives", "arrives twice", "is lost"}).Draw(l.rt, "delivery")
+		fate := rapid.SampledFrom([]string{"arrives", "arrives", "arrives", "arrives twice", "finds no room", "is lost"}).Draw(l.rt, "delivery")
 		if fate == "is lost" {
 			l.connect(h, false) // a channel loses only what it ends with
 			continue
 		}
-		for range map[string]int{"arrives": 1, "arrives twice": 2}[fate] {
+		if _, known := h.journal[d.CommandID]; fate == "finds no room" && !known && !d.Cancel {
+			l.Busy(scope, d.CommandID, h.id, func(err error) { l.must(err) })
+			h.offered = append(h.offered, d)
+			continue
+		}
+		for range map[string]int{"arrives": 1, "arrives twice": 2, "finds no room": 1}[fate] {
 			l.take(h, d)
 		}
 	}
@@ -106,6 +114,13 @@ func (h *host) end(command string, event ssmrun.Event) {
 // work lets a host end something that it runs, and tell what it owes: some of
 // it, in any order, some twice.
 func (l *life) work(h *host) {
+	if l.agents.Connected(h.id) {
+		offered := h.offered
+		h.offered = nil
+		for _, d := range offered {
+			l.take(h, d)
+		}
+	}
 	for command, state := range h.journal {
 		if state == ssmrun.EventBegan && rapid.Bool().Draw(l.rt, "ends") {
 			h.end(command, rapid.SampledFrom([]ssmrun.Event{

@@ -187,6 +187,32 @@ func TestRampPassesThoseThatAreAway(t *testing.T) {
 	}
 }
 
+// TestRampPassesThoseThatAreBusy: agents that have no room hold up nobody either.
+func TestRampPassesThoseThatAreBusy(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 4)
+	cmd := b.send(func(r *control.SendRequest) { r.Command.InstanceIDs = ids(4) })
+	b.agents.take()
+	for range 3 { // it says so again and again
+		b.Busy(scope, cmd.ID, id(0), func(error) {})
+	}
+	b.Settled()
+	b.wantInvocation(cmd.ID, id(0), delayed)
+	if d := b.agents.take(); len(d) != 2 || d[0].InstanceID != id(1) || d[1].InstanceID != id(2) {
+		t.Fatalf("delivered %+v", d)
+	}
+	for i := range 3 {
+		b.ack(cmd.ID, id(i))
+		b.report(cmd.ID, id(i), ssmrun.EventSucceeded, 0)
+	}
+	b.Busy(scope, cmd.ID, id(0), func(error) {}) // late
+	b.Settled()
+	b.wantInvocation(cmd.ID, id(0), success)
+	b.ack(cmd.ID, id(3))
+	b.report(cmd.ID, id(3), ssmrun.EventSucceeded, 0)
+	b.wantCommand(cmd.ID, success)
+}
+
 func TestAllOfThemAtOnce(t *testing.T) {
 	t.Parallel()
 	const n = 1200 // more than are read at a time

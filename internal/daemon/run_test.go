@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
+	"ssmrun/internal/agent"
 	"ssmrun/internal/sigv4"
 	"ssmrun/internal/testenv"
 )
@@ -356,6 +358,45 @@ func TestMoreThanAnAgentTakes(t *testing.T) {
 
 // TestRepeatedRequest sends the same signed SendCommand twice, as an SDK does
 // when the answer was lost.
+// TestABusyInstanceHoldsUpNobody: a command to several begins with one, and that
+// one has no room.
+func TestABusyInstanceHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	s := testenv.Start(t, testenv.Options{Agents: 3})
+	ctx, client := testenv.Context(t), s.SSM()
+	busy := slices.Index(s.InstanceIDs, slices.Min(s.InstanceIDs))
+	gate := filepath.Join(t.TempDir(), "gate")
+	var before []string
+	for range 2 * agent.DefaultWorkers { // as many run as wait
+		before = append(before, send(t, s, "AWS-RunShellScript", shell("while [ ! -e "+gate+" ]; do sleep 0.05; done"), busy))
+	}
+	out, err := client.SendCommand(ctx, &ssm.SendCommandInput{DocumentName: aws.String("AWS-RunShellScript"), InstanceIds: s.InstanceIDs, Parameters: shell("true")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := aws.ToString(out.Command.CommandId)
+	revision := "-1"
+	for completed := int32(0); completed < 2; {
+		var header http.Header
+		list, err := client.ListCommands(ctx, &ssm.ListCommandsInput{CommandId: &id}, longPoll(revision, &header))
+		if err != nil {
+			t.Fatal(err)
+		}
+		completed, revision = list.Commands[0].CompletedCount, header.Get("X-Ssmrun-Revision")
+	}
+	if i := invocation(t, s, id, busy); i.Status != types.CommandInvocationStatusPending || aws.ToString(i.StatusDetails) != "Delayed" {
+		t.Errorf("the busy one is %s, %s", i.Status, aws.ToString(i.StatusDetails))
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range append(before, id) {
+		if end := wait(t, s, c); end.Status != types.CommandStatusSuccess {
+			t.Errorf("%s ended %s", c, end.Status)
+		}
+	}
+}
+
 func TestRepeatedRequest(t *testing.T) {
 	t.Parallel()
 	s := testenv.Start(t, testenv.Options{Agents: 1})

@@ -234,6 +234,10 @@ func TestJobIsSentAgainUntilAcknowledged(t *testing.T) {
 	}
 	f.ack(first.JobID, wire.AckBufferFull) // offered again
 	third := f.job()
+	b.control.Settled()
+	if s := b.state(id); s.Details != ssmrun.DetailsDelayed {
+		t.Errorf("state %s while the agent is busy", s)
+	}
 	f.ack(third.JobID, wire.AckDuplicateCommand) // it has it
 	f.reply(third.JobID, wire.StatusInProgress, nil)
 	if s := b.state(id); s.Status != ssmrun.InProgress {

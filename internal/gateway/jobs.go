@@ -180,16 +180,20 @@ func (ch *channel) acknowledged(ctx context.Context, ack wire.AgentJobAck) error
 	}
 	ch.mu.Unlock()
 	d := j.delivery
+	noted := func(err error) {
+		if err != nil {
+			ch.log.Error("note what the agent has", "command", d.CommandID, "error", err)
+		}
+	}
 	switch {
 	case verdict == wire.OfferAgain:
+		if !d.Cancel {
+			ch.g.cfg.Control.Busy(ch.scope, d.CommandID, d.InstanceID, noted)
+		}
 		ch.poke()
 		return nil
 	case verdict == wire.Delivered || d.Cancel:
-		ch.g.cfg.Control.AcknowledgedLater(ch.scope, d.CommandID, d.InstanceID, d.Cancel, func(err error) {
-			if err != nil {
-				ch.log.Error("note what the agent has", "command", d.CommandID, "error", err)
-			}
-		})
+		ch.g.cfg.Control.AcknowledgedLater(ch.scope, d.CommandID, d.InstanceID, d.Cancel, noted)
 		return nil
 	default:
 		reason := fmt.Sprintf("The agent refused the document with code %s: %s", ack.StatusCode, ack.ErrorMessage)
