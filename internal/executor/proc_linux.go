@@ -206,9 +206,13 @@ func membersOf(root proc) members {
 	}
 }
 
+// mayFork says that the process runs, sleeps, or waits inside a call, which may
+// be a fork.
+func (p proc) mayFork() bool { return p.state == 'R' || p.state == 'S' || p.state == 'D' }
+
 // freezeRounds bounds the hunt for processes that fork while they are stopped;
 // the callers repeat it as long as something is left.
-const freezeRounds = 32
+const freezeRounds = 100
 
 // freeze stops all members, so that none can fork away or lose its parent, and
 // returns them. One that may not be stopped (sudo's, under an agent that is not
@@ -219,24 +223,33 @@ func freeze(of members) ([]proc, error) {
 		start uint64
 	}
 	stopped := make(map[id]proc)
+	refused := make(map[id]bool)
+	still := false // in the round before all were seen to have stopped
 	for range freezeRounds {
 		all, err := listProcs()
 		if err != nil {
 			return nil, err
 		}
-		fresh := false
+		fresh, moving := false, false
 		for _, p := range of(all) {
 			k := id{p.pid, p.start}
-			if _, ok := stopped[k]; ok || p.pid == os.Getpid() {
+			if p.pid == os.Getpid() {
+				continue
+			}
+			if _, ok := stopped[k]; ok {
+				moving = moving || p.mayFork() && !refused[k]
 				continue
 			}
 			fresh = true
 			stopped[k] = p
-			_ = p.signal(unix.SIGSTOP)
+			refused[k] = p.signal(unix.SIGSTOP) != nil
 		}
-		if !fresh {
+		// The signal is no stop yet: a fork that is under way comes to its end.
+		// What it made is seen in the round after all have stopped.
+		if still && !fresh {
 			break
 		}
+		still = !fresh && !moving
 	}
 	found := make([]proc, 0, len(stopped))
 	for _, p := range stopped {
