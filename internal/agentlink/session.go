@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -141,17 +140,7 @@ func (l *Link) dial(ctx context.Context, path string, sign signer) (*websocket.C
 // read serves what the service sends, until the connection ends.
 func (l *Link) read(ctx context.Context, conn *websocket.Conn) error {
 	for {
-		typ, r, err := conn.Reader(ctx)
-		var f wire.Frame
-		switch {
-		case err != nil:
-		case typ != websocket.MessageBinary:
-			if _, err = io.Copy(io.Discard, r); err == nil {
-				continue
-			}
-		default:
-			f, err = wire.Read(r)
-		}
+		f, err := wire.Next(ctx, conn.Reader, websocket.MessageBinary)
 		switch {
 		case errors.Is(err, wire.ErrFrame):
 			l.cfg.Logger.Warn("dropped a frame of the service", "error", err)

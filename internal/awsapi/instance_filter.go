@@ -19,6 +19,23 @@ type instanceFilter struct {
 	Operator string // "" is Equal
 }
 
+// legacyFilter is a filter of the older style, whose members are spelled so.
+type legacyFilter struct {
+	Key      string   `json:"key"`
+	ValueSet []string `json:"valueSet"`
+}
+
+// oneStyle gives the filters of a call, which has to use one style.
+func oneStyle(legacy []legacyFilter, filters []instanceFilter) ([]instanceFilter, error) {
+	if len(legacy) > 0 && len(filters) > 0 {
+		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "Cannot use both legacy and new filter simultaneously.")
+	}
+	for _, f := range legacy {
+		filters = append(filters, instanceFilter{Key: f.Key, Values: f.ValueSet})
+	}
+	return filters, nil
+}
+
 // node is an instance as filters and answers see it.
 type node struct {
 	*ssmrun.Instance

@@ -33,23 +33,17 @@ const codeInformationValue ssmrun.Code = "InvalidInstanceInformationFilterValue"
 
 func (a *API) describeInstanceInformation(ctx context.Context, c *Call) (any, error) {
 	var in struct {
-		InstanceInformationFilterList []struct {
-			Key      string   `json:"key"`
-			ValueSet []string `json:"valueSet"`
-		}
-		Filters    []instanceFilter
-		MaxResults int
-		NextToken  string
+		InstanceInformationFilterList []legacyFilter
+		Filters                       []instanceFilter
+		MaxResults                    int
+		NextToken                     string
 	}
 	if err := decode(c.Body, &in); err != nil {
 		return nil, err
 	}
-	if len(in.Filters) > 0 && len(in.InstanceInformationFilterList) > 0 {
-		return nil, errBothStyles()
-	}
-	filters := in.Filters
-	for _, f := range in.InstanceInformationFilterList {
-		filters = append(filters, instanceFilter{Key: f.Key, Values: f.ValueSet})
+	filters, err := oneStyle(in.InstanceInformationFilterList, in.Filters)
+	if err != nil {
+		return nil, err
 	}
 	f, err := informationFilter(filters)
 	if err != nil {
@@ -85,10 +79,6 @@ func (a *API) describeInstanceInformation(ctx context.Context, c *Call) (any, er
 		return nil
 	})
 	return out, err
-}
-
-func errBothStyles() error {
-	return ssmrun.Errorf(ssmrun.CodeValidation, "Cannot use both legacy and new filter simultaneously.")
 }
 
 // informationFilter reads the filters. Those by tags go with one another only.

@@ -42,23 +42,17 @@ const defaultProperties = 50
 
 func (a *API) describeInstanceProperties(ctx context.Context, c *Call) (any, error) {
 	var in struct {
-		InstancePropertyFilterList []struct {
-			Key      string   `json:"key"`
-			ValueSet []string `json:"valueSet"`
-		}
-		FiltersWithOperator []instanceFilter
-		MaxResults          int
-		NextToken           string
+		InstancePropertyFilterList []legacyFilter
+		FiltersWithOperator        []instanceFilter
+		MaxResults                 int
+		NextToken                  string
 	}
 	if err := decode(c.Body, &in); err != nil {
 		return nil, err
 	}
-	if len(in.FiltersWithOperator) > 0 && len(in.InstancePropertyFilterList) > 0 {
-		return nil, errBothStyles()
-	}
-	filters := in.FiltersWithOperator
-	for _, f := range in.InstancePropertyFilterList {
-		filters = append(filters, instanceFilter{Key: f.Key, Values: f.ValueSet})
+	filters, err := oneStyle(in.InstancePropertyFilterList, in.FiltersWithOperator)
+	if err != nil {
+		return nil, err
 	}
 	f, err := a.propertyFilter(ctx, c.Scope, filters)
 	if err != nil {

@@ -66,14 +66,9 @@ func (c *Controller) Disconnected(ctx context.Context, scope ssmrun.Scope, insta
 }
 
 // Acknowledged is called when the agent said that it has a delivery: of an
-// invocation, or, with cancel, of the cancel of one.
-func (c *Controller) Acknowledged(ctx context.Context, scope ssmrun.Scope, commandID, instanceID string, cancel bool) error {
-	return wait(ctx, func(done func(error)) { c.AcknowledgedLater(scope, commandID, instanceID, cancel, done) })
-}
-
-// AcknowledgedLater is Acknowledged for who does not wait: done is called with
-// what Acknowledged would return.
-func (c *Controller) AcknowledgedLater(scope ssmrun.Scope, commandID, instanceID string, cancel bool, done func(error)) {
+// invocation, or, with cancel, of the cancel of one. done is called when that is
+// durable, or with why it is not.
+func (c *Controller) Acknowledged(scope ssmrun.Scope, commandID, instanceID string, cancel bool, done func(error)) {
 	c.submit(event{soft: !cancel, done: done, apply: func(ch *changes) error {
 		cmd, f, ok, err := ch.lookup(scope, commandID, instanceID)
 		if err != nil || !ok || f.State.Terminal() {
@@ -142,17 +137,11 @@ func (ch *changes) begin(cmd *commandState, f *flight, now time.Time) {
 	ch.save(f)
 }
 
-// Report is called with what an agent says about an invocation. When it
-// returns without an error the report is durable and may be acknowledged.
+// Report is called with what an agent says about an invocation. When done is
+// called without an error the report is durable and may be acknowledged.
 // Replies come at least once and in any order: what ended stays as it ended,
 // but a step's result that comes late is still kept.
-func (c *Controller) Report(ctx context.Context, scope ssmrun.Scope, r ssmrun.Report) error {
-	return wait(ctx, func(done func(error)) { c.ReportLater(scope, r, done) })
-}
-
-// ReportLater is Report for who does not wait: done is called with what Report
-// would return.
-func (c *Controller) ReportLater(scope ssmrun.Scope, r ssmrun.Report, done func(error)) {
+func (c *Controller) Report(scope ssmrun.Scope, r ssmrun.Report, done func(error)) {
 	soft := r.Event == ssmrun.EventBegan && len(r.Plugins) == 0
 	c.submit(event{soft: soft, done: done, apply: func(ch *changes) error { return ch.report(scope, r) }})
 }

@@ -141,9 +141,24 @@ func (b *bundle) plugin(command, instance string) ssmrun.Plugin {
 	return b.command(command).Plugins(instance, kept)[0]
 }
 
+// durable waits for what a call of agents comes to.
+func durable(call func(done func(error))) error {
+	answer := make(chan error, 1)
+	call(func(err error) { answer <- err })
+	return <-answer
+}
+
+func (b *bundle) told(r ssmrun.Report) error {
+	return durable(func(done func(error)) { b.Report(scope, r, done) })
+}
+
+func (b *bundle) taken(command, instance string, cancel bool) error {
+	return durable(func(done func(error)) { b.Acknowledged(scope, command, instance, cancel, done) })
+}
+
 func (b *bundle) report(command, instance string, event ssmrun.Event, code int) {
 	b.t.Helper()
-	b.must(b.Report(b.ctx, scope, ssmrun.Report{
+	b.must(b.told(ssmrun.Report{
 		CommandID: command, InstanceID: instance, Event: event,
 		Plugins: []ssmrun.PluginReport{{Name: "aws:runShellScript", Event: event, ExitCode: code, Started: b.now, Finished: b.now, Stdout: "out"}},
 	}))
@@ -151,7 +166,7 @@ func (b *bundle) report(command, instance string, event ssmrun.Event, code int) 
 
 func (b *bundle) ack(command, instance string) {
 	b.t.Helper()
-	b.must(b.Acknowledged(b.ctx, scope, command, instance, false))
+	b.must(b.taken(command, instance, false))
 }
 
 func (b *bundle) wantCommand(id string, want ssmrun.State) {
@@ -213,9 +228,9 @@ func TestStepsResultAfterTheEndIsKept(t *testing.T) {
 	cmd := b.send(func(r *control.SendRequest) {
 		r.Command.Steps = []ssmrun.Step{{Name: "one", Action: "aws:runShellScript"}, {Name: "two", Action: "aws:runShellScript"}}
 	})
-	b.must(b.Report(b.ctx, scope, ssmrun.Report{CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventSucceeded}))
+	b.must(b.told(ssmrun.Report{CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventSucceeded}))
 	b.wantCommand(cmd.ID, success)
-	b.must(b.Report(b.ctx, scope, ssmrun.Report{
+	b.must(b.told(ssmrun.Report{
 		CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventBegan,
 		Plugins: []ssmrun.PluginReport{{Name: "one", Event: ssmrun.EventSucceeded, Stdout: "late"}},
 	}))
@@ -361,7 +376,7 @@ func TestCancel(t *testing.T) {
 	}
 	b.report(cmd.ID, id(0), ssmrun.EventCancelled, 137)
 	// The other one takes the cancel and never says more.
-	b.must(b.Acknowledged(b.ctx, scope, cmd.ID, id(1), true))
+	b.must(b.taken(cmd.ID, id(1), true))
 	b.now = b.now.Add(31 * time.Second)
 	b.runUntil(cmd.ID, cancelled)
 	if c := b.command(cmd.ID).Counts; c.Completed != 3 || c.Errors != 0 {

@@ -127,15 +127,3 @@ func (c *Controller) Settled() {
 		q.idle.Wait()
 	}
 }
-
-// wait turns a call that answers later into one that is waited for.
-func wait(ctx context.Context, call func(done func(error))) error {
-	answer := make(chan error, 1)
-	call(func(err error) { answer <- err })
-	select {
-	case err := <-answer:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

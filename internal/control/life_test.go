@@ -90,7 +90,7 @@ func (l *life) take(h *host, d ssmrun.Delivery) {
 		if h.journal[d.CommandID] == ssmrun.EventBegan && h.ran[d.CommandID] > 0 {
 			h.end(d.CommandID, ssmrun.EventCancelled)
 		}
-		l.AcknowledgedLater(scope, d.CommandID, h.id, true, func(error) {})
+		l.Acknowledged(scope, d.CommandID, h.id, true, func(error) {})
 		return
 	}
 	if _, known := h.journal[d.CommandID]; known {
@@ -99,7 +99,7 @@ func (l *life) take(h *host, d ssmrun.Delivery) {
 	h.journal[d.CommandID] = ssmrun.EventBegan
 	h.ran[d.CommandID]++
 	if rapid.Bool().Draw(l.rt, "acknowledged") {
-		l.AcknowledgedLater(scope, d.CommandID, h.id, false, func(error) {})
+		l.Acknowledged(scope, d.CommandID, h.id, false, func(error) {})
 	}
 	h.owed = append(h.owed, ssmrun.Report{CommandID: d.CommandID, InstanceID: h.id, Event: ssmrun.EventBegan})
 }
@@ -134,7 +134,7 @@ func (l *life) work(h *host) {
 			left = append(left, r)
 			continue
 		}
-		l.ReportLater(scope, r, func(err error) { l.must(err) })
+		l.Report(scope, r, func(err error) { l.must(err) })
 		if rapid.IntRange(0, 3).Draw(l.rt, "again") == 0 {
 			left = append(left, r) // its acknowledgement was lost
 		}

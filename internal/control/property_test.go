@@ -71,7 +71,7 @@ func TestAnyHistory(t *testing.T) {
 				case "ack":
 					b.ack(c, i)
 				case "begin":
-					b.must(b.Report(b.ctx, scope, ssmrun.Report{CommandID: c, InstanceID: i, Event: ssmrun.EventBegan}))
+					b.must(b.told(ssmrun.Report{CommandID: c, InstanceID: i, Event: ssmrun.EventBegan}))
 				case "refuse":
 					b.must(b.Rejected(b.ctx, scope, c, i, "no"))
 				default:

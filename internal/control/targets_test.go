@@ -235,8 +235,8 @@ func TestAllOfThemAtOnce(t *testing.T) {
 		}
 		for _, d := range got {
 			delivered[d.InstanceID]++
-			b.AcknowledgedLater(scope, cmd.ID, d.InstanceID, false, func(error) {})
-			b.ReportLater(scope, ssmrun.Report{CommandID: cmd.ID, InstanceID: d.InstanceID, Event: ssmrun.EventSucceeded}, func(error) {})
+			b.Acknowledged(scope, cmd.ID, d.InstanceID, false, func(error) {})
+			b.Report(scope, ssmrun.Report{CommandID: cmd.ID, InstanceID: d.InstanceID, Event: ssmrun.EventSucceeded}, func(error) {})
 		}
 		b.Settled()
 	}
@@ -316,19 +316,19 @@ func TestResultsTogether(t *testing.T) {
 	before := b.command(cmd.ID).Revision
 	var errs []error
 	done := func(err error) { errs = append(errs, err) }
-	b.AcknowledgedLater(scope, cmd.ID, id(0), false, done)
-	b.ReportLater(scope, ssmrun.Report{CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventBegan}, done)
+	b.Acknowledged(scope, cmd.ID, id(0), false, done)
+	b.Report(scope, ssmrun.Report{CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventBegan}, done)
 	step := func(name string, event ssmrun.Event, out string) ssmrun.Report {
 		return ssmrun.Report{
 			CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventBegan,
 			Plugins: []ssmrun.PluginReport{{Name: name, Event: event, Stdout: out, Started: b.now, Finished: b.now}},
 		}
 	}
-	b.ReportLater(scope, step("one", ssmrun.EventSucceeded, "1"), done)
-	b.ReportLater(scope, step("none", ssmrun.EventSucceeded, "?"), done)
-	b.ReportLater(scope, step("two", ssmrun.EventFailed, "2"), done)
-	b.ReportLater(scope, ssmrun.Report{CommandID: "unknown", InstanceID: id(0), Event: ssmrun.EventFailed}, done)
-	b.ReportLater(scope, ssmrun.Report{CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventFailed}, done)
+	b.Report(scope, step("one", ssmrun.EventSucceeded, "1"), done)
+	b.Report(scope, step("none", ssmrun.EventSucceeded, "?"), done)
+	b.Report(scope, step("two", ssmrun.EventFailed, "2"), done)
+	b.Report(scope, ssmrun.Report{CommandID: "unknown", InstanceID: id(0), Event: ssmrun.EventFailed}, done)
+	b.Report(scope, ssmrun.Report{CommandID: cmd.ID, InstanceID: id(0), Event: ssmrun.EventFailed}, done)
 	b.Settled()
 	if len(errs) != 7 || slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
 		t.Errorf("answers %v", errs)
@@ -343,7 +343,7 @@ func TestResultsTogether(t *testing.T) {
 		t.Errorf("plugins %+v", kept)
 	}
 	// A step's result that comes again, and otherwise, changes nothing.
-	b.must(b.Report(b.ctx, scope, step("one", ssmrun.EventFailed, "again")))
+	b.must(b.told(step("one", ssmrun.EventFailed, "again")))
 	if p := b.plugin(cmd.ID, id(0)); p.Stdout != "1" || p.State != success {
 		t.Errorf("a repeated result was taken: %+v", p)
 	}

@@ -251,18 +251,7 @@ func (ch *channel) probe(ctx context.Context) {
 // read handles frames until the channel ends.
 func (ch *channel) read(ctx context.Context) error {
 	for {
-		kind, r, err := ch.conn.Reader(ctx)
-		var f wire.Frame
-		switch {
-		case err != nil:
-		case kind != websocket.MessageBinary:
-			// Agents may send what this service has no use for.
-			if _, err = io.Copy(io.Discard, r); err == nil {
-				continue
-			}
-		default:
-			f, err = wire.Read(r)
-		}
+		f, err := wire.Next(ctx, ch.conn.Reader, websocket.MessageBinary) // agents may send texts, of no use here
 		switch {
 		case errors.Is(err, wire.ErrFrame):
 			ch.log.Warn("drop a frame", "error", err)

@@ -193,7 +193,7 @@ func (ch *channel) acknowledged(ctx context.Context, ack wire.AgentJobAck) error
 		ch.poke()
 		return nil
 	case verdict == wire.Delivered || d.Cancel:
-		ch.g.cfg.Control.AcknowledgedLater(ch.scope, d.CommandID, d.InstanceID, d.Cancel, noted)
+		ch.g.cfg.Control.Acknowledged(ch.scope, d.CommandID, d.InstanceID, d.Cancel, noted)
 		return nil
 	default:
 		reason := fmt.Sprintf("The agent refused the document with code %s: %s", ack.StatusCode, ack.ErrorMessage)

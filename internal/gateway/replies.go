@@ -46,7 +46,7 @@ func (ch *channel) replied(reply wire.AgentJobReply, acknowledge func() error) {
 	ch.mu.Lock()
 	delete(ch.jobs, reply.JobID)
 	ch.mu.Unlock()
-	ch.g.cfg.Control.ReportLater(ch.scope, report, func(err error) {
+	ch.g.cfg.Control.Report(ch.scope, report, func(err error) {
 		if err != nil {
 			err = fmt.Errorf("keep the reply of %s: %w", report.CommandID, err)
 		}

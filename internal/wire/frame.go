@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -155,14 +156,32 @@ func Decode(b []byte) (Frame, error) {
 	return f, nil
 }
 
-// buffers are those of Read; what grew beyond keptBytes is not kept.
+// buffers are those of read; what grew beyond keptBytes is not kept.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 const keptBytes = 64 << 10
 
-// Read decodes the frame that is all of r, which it reads to its end. Its errors
-// are r's, and else an ErrFrame, as of Decode.
-func Read(r io.Reader) (Frame, error) {
+// Next reads the next frame of a control channel. messages gives the channel's
+// messages, as the Reader of a websocket does; those that are not binary are
+// passed over. Its errors are those of the channel, and else an ErrFrame, as of
+// Decode, after which the channel can be read on.
+func Next[K comparable](ctx context.Context, messages func(context.Context) (K, io.Reader, error), binary K) (Frame, error) {
+	for {
+		kind, r, err := messages(ctx)
+		if err != nil {
+			return Frame{}, err
+		}
+		if kind == binary {
+			return read(r)
+		}
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			return Frame{}, err
+		}
+	}
+}
+
+// read decodes the frame that is all of r, which it reads to its end.
+func read(r io.Reader) (Frame, error) {
 	b, _ := buffers.Get().(*bytes.Buffer)
 	defer func() {
 		if b.Cap() <= keptBytes {
