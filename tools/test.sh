@@ -56,12 +56,12 @@ else
 	not_run "the tests with a real Terraform: it could not be built; try: make terraform"
 fi
 
-say "building the programs under test${race:+, with the race detector}"
+say "building the programs under test${race:+, with the race detector}: 2 to 5 minutes the first time, else seconds"
 mkdir "$work/bin"
 go build $race -o "$work/bin/" ./cmd/...
 export SSMRUN_TEST_BIN="$work/bin"
 
-say "go test${race:+ with the race detector}"
+say "go test${race:+ with the race detector}: usually takes 9 minutes on 2 cores; packages are listed as they end"
 status=0
 # shellcheck disable=SC2086
 go test $race -timeout 20m ${TESTFLAGS:-} ./... || status=$?
