@@ -125,8 +125,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		Logger: a.log, Timing: a.cfg.Timing,
 	})
 	a.uploader = output.New(output.Config{
-		Credentials: link.Credentials, Endpoint: a.cfg.s3Source(), Region: a.identity.Region, HTTP: a.cfg.HTTP, Logger: a.log,
+		Credentials: link.Credentials, Endpoint: a.cfg.s3Source(), Region: a.identity.Region, Notes: a.folder.Uploads(),
+		HTTP: a.cfg.HTTP, Logger: a.log,
 	})
+	leftUploads := a.uploader.Left()
 	a.mu.Lock()
 	a.link = link
 	a.mu.Unlock()
@@ -141,6 +143,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer disconnect()
 	background.Go(func() { a.link.Run(lctx) })
 	background.Go(func() { a.janitor(ctx) })
+	background.Go(func() { a.uploader.Tidy(ctx, leftUploads) })
 	<-ctx.Done()
 	a.stop(context.Cause(ctx))
 	return nil

@@ -61,7 +61,8 @@ type Config struct {
 	// waits by default: what is not taken yet waits at the service, which knows
 	// until when it may still begin.
 	Workers, Queue int
-	// OutputLimit bounds what is kept of each stream of a step for S3, in bytes.
+	// OutputLimit bounds what waits on disk of each stream of a step for its
+	// upload to S3, in bytes: what comes on top of it is not kept.
 	OutputLimit int64
 
 	// Local makes the agent end OrphanGrace after its service is gone and its

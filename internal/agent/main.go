@@ -98,7 +98,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	f.StringVar(&cfg.WorkDir, "work-dir", "", "`folder` in which scripts start; work in the state folder where it is not given")
 	f.IntVar(&cfg.Workers, "workers", DefaultWorkers, "`number` of commands that run at once")
 	f.IntVar(&cfg.Queue, "queue", 0, "`number` of commands that may wait here for their turn; the others wait at the service")
-	f.Int64Var(&cfg.OutputLimit, "output-limit", DefaultOutputLimit, "how many `bytes` of each stream of a step are kept on disk for S3")
+	f.Int64Var(&cfg.OutputLimit, "output-limit", DefaultOutputLimit, "how many `bytes` of each stream of a step may wait on disk for their upload to S3, which goes on while the step runs; what comes on top is cut off")
 	f.BoolVar(&cfg.Local, "local", false, "local agent: end when the service is gone")
 	f.DurationVar(&cfg.OrphanGrace, "orphan-grace", DefaultOrphanGrace, "with --local: how long after the last command (`duration`)")
 	f.StringVar(&level, "log-level", "info", "`level` of the log: debug, info, warn or error")

@@ -1,12 +1,15 @@
 package agent
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"strings"
+	"sync"
 
 	"ssmrun"
+	"ssmrun/internal/agent/output"
 	"ssmrun/internal/agent/plugin"
 	"ssmrun/internal/document"
 	"ssmrun/internal/executor"
@@ -14,90 +17,93 @@ import (
 )
 
 // streams is the output of a step: the head in memory, for the reply, and where
-// the command names a bucket the whole in files, for S3.
+// the command names a bucket the whole on its way into S3.
 type streams struct {
 	a              *Agent
-	stdout, stderr *executor.Capture
-	folder         string    // of the files; "" for none
-	files          [2]string // "" where nothing is uploaded
+	stdout, stderr stream
+	folder         string // of what waits for its upload; "" for none
 	notes          []string
+	release        func() // ends the uploads' context
+}
+
+// stream is one of them.
+type stream struct {
+	io.Writer // to both
+
+	head  *executor.Capture
+	whole *output.Stream // nil where nothing is uploaded
 }
 
 func (a *Agent) newStreams(c *command, g group) *streams {
-	// One character more than is reported shows that there is more.
-	s := &streams{a: a, stdout: executor.NewCapture(ssmrun.MaxStreamChars + 1), stderr: executor.NewCapture(ssmrun.MaxStreamChars + 1)}
+	s := &streams{a: a, stdout: newStream(), stderr: newStream(), release: func() {}}
 	if c.payload.OutputS3BucketName == "" {
 		return s
 	}
 	dir := a.stepFolder(c, g[0], ".output")
-	s.folder = dir
-	err := os.Mkdir(dir, 0o700)
-	for i, capture := range []*executor.Capture{s.stdout, s.stderr} {
-		path := filepath.Join(dir, streamNames[i])
-		if err == nil {
-			err = capture.SpoolTo(path, a.cfg.OutputLimit)
-		}
-		if err == nil {
-			s.files[i] = path
-		}
-	}
-	if err != nil {
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		s.notes = append(s.notes, fmt.Sprintf("the output could not be kept for S3: %v", innermost(err)))
+		return s
+	}
+	s.folder = dir
+	var ctx context.Context
+	ctx, s.release = a.untilStopped(a.cfg.stopGrace)
+	prefix, step := objectPrefix(c, g, a.identity.InstanceID)
+	for name, to := range map[string]*stream{"stdout": &s.stdout, "stderr": &s.stderr} {
+		to.whole = a.uploader.Stream(ctx, output.Target{
+			Bucket: c.payload.OutputS3BucketName, Key: prefix + "/" + step + "/" + name, Name: name, Dir: dir,
+			ID: fmt.Sprintf("%s.%d.%s", c.entry.Key(), g[0].Index, name), Limit: a.cfg.OutputLimit,
+		})
+		to.Writer = io.MultiWriter(to.head, to.whole) // neither ever fails
 	}
 	return s
 }
 
-var streamNames = [2]string{"stdout", "stderr"}
+func newStream() stream {
+	// One character more than is reported shows that there is more.
+	head := executor.NewCapture(ssmrun.MaxStreamChars + 1)
+	return stream{Writer: head, head: head}
+}
 
 // finish uploads the output and gives the step's result with its head.
 func (s *streams) finish(c *command, g group, r plugin.Result) wire.PluginStatus {
 	p := wire.PluginStatus{Status: statusWord(r.Status), Code: r.Code, Name: g.action()}
-	stderr := string(s.stderr.Head())
+	stderr := string(s.stderr.head.Head())
 	if c.payload.OutputS3BucketName != "" {
-		s.upload(c, g, r.Note, &p)
+		p.OutputS3BucketName = c.payload.OutputS3BucketName
+		p.OutputS3KeyPrefix, p.StepName = objectPrefix(c, g, s.a.identity.InstanceID)
+	}
+	if s.folder != "" {
+		s.upload(r.Note)
 		s.a.removeFolder(s.folder)
 	}
 	notes := s.notes
 	if r.Note != "" {
 		notes = append([]string{r.Note}, notes...)
 	}
-	p.StandardOutput = ssmrun.CutStream(string(s.stdout.Head()), ssmrun.MaxStreamChars)
+	p.StandardOutput = ssmrun.CutStream(string(s.stdout.head.Head()), ssmrun.MaxStreamChars)
 	p.StandardError = withNote(stderr, strings.Join(notes, "\n"))
 	p.Output = ssmrun.Join(p.StandardOutput, p.StandardError)
 	return p
 }
 
-// upload puts the streams that are not empty into the command's bucket. What
-// goes wrong becomes a note: the step's status is the script's.
-func (s *streams) upload(c *command, g group, note string, p *wire.PluginStatus) {
+// upload waits until both streams are in the command's bucket, the agent's note
+// at the end of stderr. What goes wrong becomes a note: the step's status is the
+// script's.
+func (s *streams) upload(note string) {
+	defer s.release()
 	if note != "" {
-		if n := s.stderr.Total(); n > 0 && !strings.HasSuffix(string(s.stderr.Head()), "\n") {
+		if n := s.stderr.head.Total(); n > 0 && !strings.HasSuffix(string(s.stderr.head.Head()), "\n") {
 			note = "\n" + note
 		}
-		_, _ = s.stderr.Write([]byte(note)) // a Capture never fails
+		_, _ = s.stderr.Write([]byte(note))
 	}
-	prefix, step := objectPrefix(c, g, s.a.identity.InstanceID)
-	p.OutputS3BucketName, p.OutputS3KeyPrefix, p.StepName = c.payload.OutputS3BucketName, prefix, step
-	ctx, cancel := s.a.untilStopped(s.a.cfg.stopGrace)
-	defer cancel()
-	for i, capture := range []*executor.Capture{s.stdout, s.stderr} {
-		if err := capture.Close(); err != nil {
-			s.notes = append(s.notes, fmt.Sprintf("%s could not be kept whole for S3: %v", streamNames[i], innermost(err)))
-		}
-		size, cut := capture.Spooled()
-		if s.files[i] == "" || size == 0 {
-			continue
-		}
-		if cut {
-			s.notes = append(s.notes, fmt.Sprintf("%s has %d bytes, of which the first %d were kept for S3", streamNames[i], capture.Total(), size))
-		}
-		key := prefix + "/" + step + "/" + streamNames[i]
-		if err := s.a.uploader.Upload(ctx, c.payload.OutputS3BucketName, key, s.files[i], size); err != nil {
-			s.notes = append(s.notes, streamNames[i]+": "+err.Error())
-		}
-		// The disk may be needed before the document ends.
-		_ = os.Remove(s.files[i])
+	var notes [2][]string
+	var both sync.WaitGroup
+	for i, whole := range []*output.Stream{s.stdout.whole, s.stderr.whole} {
+		both.Go(func() { notes[i] = whole.Finish() })
 	}
+	both.Wait()
+	s.notes = append(append(s.notes, notes[0]...), notes[1]...)
 }
 
 // objectPrefix is where the outputs of a step lie, in AWS's layout:

@@ -2,8 +2,6 @@ package executor
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -52,70 +50,6 @@ func TestCaptureHead(t *testing.T) {
 			t.Fatalf("%d bytes in memory for %d characters", len(c.head), limit)
 		}
 	})
-}
-
-func TestCaptureSpool(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		limit int64
-		want  string
-		cut   bool
-	}{
-		"all":       {0, "onetwothree", false},
-		"cut":       {4, "onet", true},
-		"exact":     {11, "onetwothree", false},
-		"one short": {10, "onetwothre", true},
-	} {
-		file := filepath.Join(t.TempDir(), "stdout")
-		if err := os.WriteFile(file, []byte("of an earlier run, and longer"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		capture := NewCapture(2)
-		if err := capture.SpoolTo(file, c.limit); err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range []string{"one", "two", "", "three"} {
-			_, _ = capture.Write([]byte(s))
-		}
-		if err := capture.Close(); err != nil {
-			t.Error(err)
-		}
-		_, _ = capture.Write([]byte("after the close"))
-		got, err := os.ReadFile(file)
-		size, cut := capture.Spooled()
-		if err != nil || string(got) != c.want || size != int64(len(c.want)) || cut != c.cut || capture.SpoolErr() != nil {
-			t.Errorf("%s: %q, %v; size %d, cut %v", name, got, err, size, cut)
-		}
-		if err := capture.Close(); err != nil || string(capture.Head()) != "on" {
-			t.Errorf("%s: second close %v, head %q", name, err, capture.Head())
-		}
-	}
-	if err := NewCapture(1).SpoolTo(filepath.Join(t.TempDir(), "no", "folder"), 0); err == nil {
-		t.Error("spooling to a missing folder")
-	}
-}
-
-// A full disk ends the spooling, is told, and costs nothing else.
-func TestCaptureSpoolFullDisk(t *testing.T) {
-	t.Parallel()
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("no /dev/full")
-	}
-	c := NewCapture(10)
-	if err := c.SpoolTo("/dev/full", 0); err != nil {
-		t.Fatal(err)
-	}
-	for range 3 {
-		if n, err := c.Write([]byte("abcde")); n != 5 || err != nil {
-			t.Errorf("write: %d, %v", n, err)
-		}
-	}
-	if c.SpoolErr() == nil || c.Close() == nil {
-		t.Error("the failure is not told")
-	}
-	if string(c.Head()) != "abcdeabcde" || !c.Truncated() || c.Total() != 15 {
-		t.Errorf("head %q, total %d", c.Head(), c.Total())
-	}
 }
 
 // The agent reads the output so far while the script writes.

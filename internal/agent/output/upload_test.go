@@ -3,8 +3,6 @@ package output
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -30,10 +28,6 @@ func TestPathStyle(t *testing.T) {
 // TestReasons: whatever goes wrong before S3 is reached has a text as well.
 func TestReasons(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "stdout")
-	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	keys := func(context.Context) (agentlink.Credentials, error) {
 		return agentlink.Credentials{}, errors.New("the service is away")
 	}
@@ -42,14 +36,15 @@ func TestReasons(t *testing.T) {
 		"no file":             New(Config{Credentials: keys, Endpoint: func() (string, error) { return "", errors.New("no file") }}),
 		"want http://":        New(Config{Credentials: keys, Endpoint: agentlink.FixedEndpoint("nonsense")}),
 	} {
-		err := u.Upload(t.Context(), "bucket", "key", file, 1)
-		var e *Error
-		if !errors.As(err, &e) || !strings.Contains(e.Error(), "s3://bucket/key") || !strings.Contains(e.Reason, want) {
-			t.Errorf("got %v, want %q", err, want)
+		s := u.Stream(t.Context(), Target{Bucket: "bucket", Key: "key", Name: "stdout", Dir: t.TempDir()})
+		_, _ = s.Write([]byte("x"))
+		notes := s.Finish()
+		if len(notes) != 1 || !strings.HasPrefix(notes[0], "stdout: upload to s3://bucket/key failed: ") || !strings.Contains(notes[0], want) {
+			t.Errorf("got %q, want %q", notes, want)
 		}
-	}
-	u := New(Config{Credentials: keys, Endpoint: agentlink.FixedEndpoint("")})
-	if err := u.Upload(t.Context(), "bucket", "key", "/no/such/file", 1); err == nil {
-		t.Error("a missing file was uploaded")
+		var e *Error
+		if !errors.As(s.failure, &e) || e.Unwrap() == nil || !strings.Contains(e.Reason, want) {
+			t.Errorf("got %#v, want %q", s.failure, want)
+		}
 	}
 }

@@ -11,6 +11,7 @@
 //	lock                held by that process for as long as it lives
 //	journal/            package journal: commands and replies
 //	orchestration/      scripts and outputs of the steps that run now
+//	uploads/            package output: uploads to S3 that are open
 package state
 
 import (
@@ -77,6 +78,9 @@ func (f *Folder) Journal() string { return filepath.Join(f.dir, "journal") }
 
 // Orchestration is the path under which each running step has a folder.
 func (f *Folder) Orchestration() string { return filepath.Join(f.dir, "orchestration") }
+
+// Uploads is the path of the notes on uploads that are open.
+func (f *Folder) Uploads() string { return filepath.Join(f.dir, "uploads") }
 
 // Registration is the path of registration.json.
 func (f *Folder) Registration() string { return filepath.Join(f.dir, "registration.json") }

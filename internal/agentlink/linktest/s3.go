@@ -2,6 +2,7 @@ package linktest
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/xml"
@@ -12,6 +13,21 @@ import (
 	"strconv"
 	"strings"
 )
+
+// S3Call is what a request asks of S3.
+type S3Call struct {
+	// Op is the operation: PutObject, CreateMultipartUpload, UploadPart,
+	// CompleteMultipartUpload or AbortMultipartUpload.
+	Op   string
+	Path string // bucket/key
+	Part int    // of UploadPart, from 1
+}
+
+// upload is an upload in parts that is open. Its object takes the parts in order.
+type upload struct {
+	object *object
+	parts  int
+}
 
 // object is what was uploaded.
 type object struct {
@@ -54,6 +70,42 @@ func (s *Server) Objects() []string {
 	return list
 }
 
+// OpenUploads tells how many parts were taken of each upload that is neither
+// complete nor aborted.
+func (s *Server) OpenUploads() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []int
+	for _, u := range s.uploads {
+		list = append(list, u.parts)
+	}
+	return list
+}
+
+// S3Refuse answers like S3, for a hook.
+func S3Refuse(w http.ResponseWriter, status int, code string) {
+	s3Error(w, status, code, "refused by the test")
+}
+
+func readS3Call(r *http.Request) S3Call {
+	q := r.URL.Query()
+	c := S3Call{Path: strings.TrimPrefix(r.URL.Path, "/")}
+	c.Part, _ = strconv.Atoi(q.Get("partNumber"))
+	switch {
+	case r.Method == http.MethodPost && q.Has("uploads"):
+		c.Op = "CreateMultipartUpload"
+	case r.Method == http.MethodPut && q.Has("uploadId"):
+		c.Op = "UploadPart"
+	case r.Method == http.MethodPost && q.Has("uploadId"):
+		c.Op = "CompleteMultipartUpload"
+	case r.Method == http.MethodDelete && q.Has("uploadId"):
+		c.Op = "AbortMultipartUpload"
+	case r.Method == http.MethodPut && len(q) <= 1:
+		c.Op = "PutObject"
+	}
+	return c
+}
+
 func s3Error(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
@@ -80,6 +132,10 @@ func (s *Server) serveS3(w http.ResponseWriter, r *http.Request, set Settings) {
 			return
 		}
 	}
+	c := readS3Call(r)
+	if set.S3Hook != nil && set.S3Hook(w, r, c) {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.S3Fail != 0 {
@@ -87,28 +143,30 @@ func (s *Server) serveS3(w http.ResponseWriter, r *http.Request, set Settings) {
 		s3Error(w, http.StatusInternalServerError, "InternalError", "try again")
 		return
 	}
-	path := strings.TrimPrefix(r.URL.Path, "/")
-	bucket, _, _ := strings.Cut(path, "/")
-	if bucket == "missing" {
+	if strings.HasPrefix(c.Path, "missing/") {
 		s3Error(w, http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist")
 		return
 	}
-	q := r.URL.Query()
-	switch {
-	case r.Method == http.MethodPost && q.Has("uploads"):
-		id := strconv.Itoa(len(s.uploads) + 1)
-		s.uploads[id] = map[int][]byte{}
-		s.s3["?"+id] = newObject()
+	id := r.URL.Query().Get("uploadId")
+	up := s.uploads[id]
+	if up == nil && id != "" {
+		s3Error(w, http.StatusNotFound, "NoSuchUpload", "The specified upload does not exist")
+		return
+	}
+	switch c.Op {
+	case "CreateMultipartUpload":
+		id := strconv.Itoa(len(s.uploads)+1) + "-" + rand.Text()
+		s.uploads[id] = &upload{object: newObject()}
 		fmt.Fprintf(w, "<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>", id)
-	case r.Method == http.MethodPut && q.Has("uploadId"):
-		o := s.s3["?"+q.Get("uploadId")]
-		if o == nil {
-			s3Error(w, http.StatusNotFound, "NoSuchUpload", "")
+	case "UploadPart":
+		if c.Part != up.parts+1 {
+			s3Error(w, http.StatusBadRequest, "InvalidPart", "parts come in order here")
 			return
 		}
-		o.add(body, set.S3Hash)
-		w.Header().Set("ETag", `"part`+q.Get("partNumber")+`"`)
-	case r.Method == http.MethodPost && q.Has("uploadId"):
+		up.parts++
+		up.object.add(body, set.S3Hash)
+		w.Header().Set("ETag", `"part`+strconv.Itoa(c.Part)+`"`)
+	case "CompleteMultipartUpload":
 		var done struct {
 			Parts []struct {
 				PartNumber int
@@ -125,16 +183,16 @@ func (s *Server) serveS3(w http.ResponseWriter, r *http.Request, set Settings) {
 				return
 			}
 		}
-		s.s3[path] = s.s3["?"+q.Get("uploadId")]
-		delete(s.s3, "?"+q.Get("uploadId"))
+		s.s3[c.Path] = up.object
+		delete(s.uploads, id)
 		fmt.Fprintf(w, `<CompleteMultipartUploadResult><ETag>"whole"</ETag></CompleteMultipartUploadResult>`)
-	case r.Method == http.MethodDelete && q.Has("uploadId"):
-		delete(s.s3, "?"+q.Get("uploadId"))
+	case "AbortMultipartUpload":
+		delete(s.uploads, id)
 		w.WriteHeader(http.StatusNoContent)
-	case r.Method == http.MethodPut && len(q) <= 1:
+	case "PutObject":
 		o := newObject()
 		o.add(body, set.S3Hash)
-		s.s3[path] = o
+		s.s3[c.Path] = o
 		w.Header().Set("ETag", `"one"`)
 	default:
 		s3Error(w, http.StatusNotImplemented, "NotImplemented", r.Method+" "+r.URL.String())

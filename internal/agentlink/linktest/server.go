@@ -75,7 +75,7 @@ type Server struct {
 	channels map[*channel]bool
 	opened   int
 	s3       map[string]*object
-	uploads  map[string]map[int][]byte
+	uploads  map[string]*upload
 }
 
 // Settings may be changed while the server runs, with Set.
@@ -96,6 +96,9 @@ type Settings struct {
 	S3Fail int
 	// S3Redirect, where set, is the region in which the bucket is.
 	S3Redirect string
+	// S3Hook, where set, sees every signed S3 call before it has an effect, and
+	// may take its time. Where it gives true it has answered itself.
+	S3Hook func(w http.ResponseWriter, r *http.Request, c S3Call) bool
 	// S3Hash keeps digests of objects instead of their bytes.
 	S3Hash bool
 	// Parameters are the stored parameters; a SecureString's value is shown to
@@ -116,7 +119,7 @@ func New(t testing.TB) *Server {
 	s := &Server{
 		InstanceID: "i-0123456789abcdef0", ActivationID: uuid.NewString(), ActivationCode: "abcdefghijklmnopqrstuvwx",
 		t: t, secrets: map[string]string{}, tokens: map[string]string{}, channels: map[*channel]bool{},
-		s3: map[string]*object{}, uploads: map[string]map[int][]byte{},
+		s3: map[string]*object{}, uploads: map[string]*upload{},
 	}
 	s.cond = sync.NewCond(&s.mu)
 	s.addr = "127.0.0.1:0"
