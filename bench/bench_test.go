@@ -31,6 +31,7 @@ var groups = []struct {
 	{"terraform", action},
 	{"memory", memory},
 	{"fleet", fleet},
+	{"output", output},
 	{"sizes", sizes},
 	{"simulated", simulated},
 	{"reads", reads},

@@ -210,7 +210,7 @@ func TestUploadsOutlastFaults(t *testing.T) {
 		times  int
 		answer func(http.ResponseWriter)
 	}{
-		"errors":       {6, func(w http.ResponseWriter) { linktest.S3Refuse(w, http.StatusInternalServerError, "InternalError") }},
+		"errors":       {5, func(w http.ResponseWriter) { linktest.S3Refuse(w, http.StatusInternalServerError, "InternalError") }},
 		"slow down":    {1, func(w http.ResponseWriter) { linktest.S3Refuse(w, http.StatusServiceUnavailable, "SlowDown") }},
 		"keys ran out": {1, func(w http.ResponseWriter) { linktest.S3Refuse(w, http.StatusBadRequest, "ExpiredToken") }},
 		"cut": {2, func(w http.ResponseWriter) {
