@@ -132,6 +132,7 @@ func TestOutputGoesUpWhileTheScriptRuns(t *testing.T) {
 	p := inBucket(script(t, "cat "+file, "cat "+goOn), "logs")
 	jobID := b.srv.SendCommand(p)
 	await(t, "second part", g.arrived)
+	b.srv.WaitPart(1)
 	if open := b.srv.OpenUploads(); len(open) != 1 || open[0] != 1 {
 		t.Errorf("while the script runs S3 has %v parts", open)
 	}

@@ -1,10 +1,13 @@
 package output
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,15 +18,18 @@ import (
 const contentType = "text/plain"
 
 // object is one object on its way into a bucket, in one piece or in parts. It
-// knows what the first call found out; its methods are called one after another.
+// knows what the first call found out. Parts may go up at the same time; else its
+// methods are called one after another.
 type object struct {
 	up          *Uploader
 	bucket, key string
 	region      string // of the bucket, once it is known
 	plain       bool   // the first call was taken without an ACL only
 	id          string // of the upload in parts
-	parts       []types.CompletedPart
-	size        int64 // of the parts
+
+	mu    sync.Mutex
+	parts []types.CompletedPart
+	size  int64 // of the parts
 }
 
 // first runs the first call about an object, once more where the bucket is in
@@ -61,12 +67,7 @@ func (o *object) first(call func(c *s3.Client, acl types.ObjectCannedACL) error)
 	}
 }
 
-func (o *object) client() (*s3.Client, error) {
-	if o.region == "" {
-		o.region = o.up.cfg.Region
-	}
-	return o.up.client(o.region)
-}
+func (o *object) client() (*s3.Client, error) { return o.up.client(o.region) }
 
 // put puts a whole object.
 func (o *object) put(ctx context.Context, s segment) error {
@@ -101,25 +102,32 @@ func (o *object) begin(ctx context.Context) error {
 	})
 }
 
-// part uploads the next part.
+// stuck is how long a part may take beside others on a slow line. After the end of
+// its script the whole upload has less.
+const stuck = 5 * time.Minute
+
+// part uploads a part.
 func (o *object) part(ctx context.Context, s segment) error {
-	ctx, cancel := context.WithTimeout(ctx, timeFor(s.size))
+	ctx, cancel := context.WithTimeout(ctx, stuck+timeFor(s.size))
 	defer cancel()
 	c, err := o.client()
 	if err != nil {
 		return err
 	}
-	number := aws.Int32(int32(len(o.parts) + 1))
+	number := aws.Int32(int32(s.number)) //nolint:gosec // at most maxParts
 	return s.read(func(body io.ReadSeeker) error {
 		out, err := c.UploadPart(ctx, &s3.UploadPartInput{
 			Bucket: aws.String(o.bucket), Key: aws.String(o.key), UploadId: aws.String(o.id), PartNumber: number,
 			Body: body, ContentLength: aws.Int64(s.size),
 		})
-		if err == nil {
-			o.parts = append(o.parts, types.CompletedPart{ETag: out.ETag, PartNumber: number})
-			o.size += s.size
+		if err != nil {
+			return err
 		}
-		return err
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.parts = append(o.parts, types.CompletedPart{ETag: out.ETag, PartNumber: number})
+		o.size += s.size
+		return nil
 	})
 }
 
@@ -127,6 +135,7 @@ func (o *object) part(ctx context.Context, s segment) error {
 func (o *object) complete(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, timeFor(o.size/16))
 	defer cancel()
+	slices.SortFunc(o.parts, func(a, b types.CompletedPart) int { return cmp.Compare(*a.PartNumber, *b.PartNumber) })
 	in := &s3.CompleteMultipartUploadInput{
 		Bucket: aws.String(o.bucket), Key: aws.String(o.key), UploadId: aws.String(o.id),
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: o.parts},
@@ -172,8 +181,9 @@ func (o *object) abort(ctx context.Context) error {
 
 // segment is a file that holds a part.
 type segment struct {
-	path string
-	size int64
+	number int // of the part, from 1
+	path   string
+	size   int64
 }
 
 // read lends a reader of the file's bytes, from which a call can be repeated.

@@ -1,7 +1,9 @@
 package output
 
 import (
+	"errors"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -11,43 +13,67 @@ const (
 	mostPause  = 30 * time.Second
 )
 
-// send uploads parts until the stream is over, and makes an object of them.
+// senders is how many parts of a stream go up at once. One connection alone is
+// slower than most scripts can write, and S3 takes its time over each part.
+const senders = 3
+
+// send begins an upload in parts, and makes an object of them when the stream is
+// over and all are there.
 func (s *Stream) send() {
 	defer close(s.sender)
-	err := s.persist(func() error { return s.object.begin(s.ctx) })
-	if err != nil {
+	if err := s.persist(func() error { return s.object.begin(s.ctx) }); err != nil {
 		s.lose(err)
 		return
 	}
 	s.up.note(s.target.ID, &s.object)
-	for err == nil {
-		part, ok := s.next()
-		if !ok {
-			break
-		}
-		err = s.persist(func() error { return s.object.part(s.ctx, part) })
-		s.sent(part)
+	var all sync.WaitGroup
+	for range senders {
+		all.Go(s.sendParts)
 	}
-	if err == nil {
-		err = s.persist(func() error { return s.object.complete(s.ctx) })
+	all.Wait()
+	if s.isLost() {
+		s.abort()
+		return
 	}
-	if err != nil {
+	if err := s.persist(func() error { return s.object.complete(s.ctx) }); err != nil {
 		s.lose(err)
-		if err := s.object.abort(s.ctx); err != nil {
-			s.up.cfg.Logger.Warn("an upload in parts could not be aborted; the agent's next start tries again",
-				"bucket", s.target.Bucket, "key", s.target.Key, "error", err)
-			return
-		}
+		s.abort()
+		return
 	}
 	s.up.forget(s.target.ID)
 }
 
-// next waits for a part; none comes where the stream is over.
+// sendParts uploads parts until there are no more.
+func (s *Stream) sendParts() {
+	for {
+		part, ok := s.next()
+		if !ok {
+			return
+		}
+		err := s.persist(func() error { return s.object.part(s.ctx, part) })
+		s.sent(part)
+		if err != nil {
+			s.lose(err)
+			return
+		}
+	}
+}
+
+func (s *Stream) abort() {
+	if err := s.object.abort(s.ctx); err != nil {
+		s.up.cfg.Logger.Warn("an upload in parts could not be aborted; the agent's next start tries again",
+			"bucket", s.target.Bucket, "key", s.target.Key, "error", err)
+		return
+	}
+	s.up.forget(s.target.ID)
+}
+
+// next waits for a part; none comes where the stream is over, or lost.
 func (s *Stream) next() (segment, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.waiting) == 0 {
-		if s.over {
+		if s.over || s.state == lost {
 			return segment{}, false
 		}
 		s.more.Wait()
@@ -65,12 +91,18 @@ func (s *Stream) sent(part segment) {
 	s.unsent -= part.size
 }
 
-// lose gives the output up: nothing more of it is kept.
+// errLost is why the other parts of an upload end that has failed.
+var errLost = errors.New("another part of the upload failed")
+
+// lose gives the output up: nothing more of it is kept. The first failure counts.
 func (s *Stream) lose(err error) {
-	failure := s.up.fail(s.ctx, s.target.Bucket, s.target.Key, err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.failure = lost, failure
+	if s.state == lost {
+		return
+	}
+	s.state, s.failure = lost, s.up.fail(s.ctx, s.target.Bucket, s.target.Key, err)
+	s.cancel(errLost)
 	s.shut()
 	if s.filling.size > 0 {
 		s.waiting = append(s.waiting, s.filling)
@@ -78,7 +110,8 @@ func (s *Stream) lose(err error) {
 	for _, part := range s.waiting {
 		s.remove(part)
 	}
-	s.waiting, s.filling, s.unsent = nil, segment{}, 0
+	s.waiting, s.filling = nil, segment{}
+	s.more.Broadcast()
 }
 
 func (s *Stream) remove(part segment) {
@@ -106,6 +139,12 @@ func (s *Stream) persist(call func() error) error {
 		}
 		t.Stop()
 	}
+}
+
+func (s *Stream) isLost() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == lost
 }
 
 func (s *Stream) isOver() bool {

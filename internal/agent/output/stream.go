@@ -70,7 +70,7 @@ func (u *Uploader) Stream(ctx context.Context, t Target) *Stream {
 	if t.Limit <= 0 {
 		t.Limit = noLimit
 	}
-	s := &Stream{up: u, target: t, object: object{up: u, bucket: t.Bucket, key: t.Key}, ended: make(chan struct{}), number: 1}
+	s := &Stream{up: u, target: t, object: object{up: u, bucket: t.Bucket, key: t.Key, region: u.cfg.Region}, ended: make(chan struct{}), number: 1}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.more = sync.NewCond(&s.mu)
 	return s
@@ -124,7 +124,7 @@ func (s *Stream) open() (err error) {
 	if s.file != nil {
 		return nil
 	}
-	s.filling = segment{path: filepath.Join(s.target.Dir, s.target.Name+"."+strconv.Itoa(s.number))}
+	s.filling = segment{number: s.number, path: filepath.Join(s.target.Dir, s.target.Name+"."+strconv.Itoa(s.number))}
 	s.file, err = os.OpenFile(s.filling.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	return err
 }
@@ -148,7 +148,7 @@ func (s *Stream) shut() {
 	if s.file == nil {
 		return
 	}
-	if err := s.file.Close(); err != nil && s.disk == nil {
+	if err := s.file.Close(); err != nil && s.disk == nil && s.state != lost {
 		s.state, s.disk = broken, err
 	}
 	s.file = nil

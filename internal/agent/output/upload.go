@@ -67,6 +67,7 @@ func New(cfg Config) *Uploader {
 		// deadline of its own, by its size.
 		if t, ok := cfg.HTTP.Transport.(*http.Transport); ok {
 			t.ResponseHeaderTimeout = 0
+			t.MaxIdleConnsPerHost = 2 * senders // of both streams of a step
 		}
 	}
 	if cfg.Logger == nil {

@@ -26,8 +26,11 @@ type S3Call struct {
 // upload is an upload in parts that is open. Its object takes the parts in order.
 type upload struct {
 	object *object
-	parts  int
+	parts  int            // that the object took
+	early  map[int][]byte // parts whose predecessors are missing
 }
+
+func (u *upload) count() int { return u.parts + len(u.early) }
 
 // object is what was uploaded.
 type object struct {
@@ -77,9 +80,22 @@ func (s *Server) OpenUploads() []int {
 	defer s.mu.Unlock()
 	var list []int
 	for _, u := range s.uploads {
-		list = append(list, u.parts)
+		list = append(list, u.count())
 	}
 	return list
+}
+
+// WaitPart waits until an upload that is open has so many parts.
+func (s *Server) WaitPart(parts int) {
+	s.t.Helper()
+	s.waitFor(fmt.Sprintf("upload with %d parts", parts), func() bool {
+		for _, u := range s.uploads {
+			if u.count() >= parts {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // S3Refuse answers like S3, for a hook.
@@ -156,15 +172,18 @@ func (s *Server) serveS3(w http.ResponseWriter, r *http.Request, set Settings) {
 	switch c.Op {
 	case "CreateMultipartUpload":
 		id := strconv.Itoa(len(s.uploads)+1) + "-" + rand.Text()
-		s.uploads[id] = &upload{object: newObject()}
+		s.uploads[id] = &upload{object: newObject(), early: map[int][]byte{}}
 		fmt.Fprintf(w, "<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>", id)
 	case "UploadPart":
-		if c.Part != up.parts+1 {
-			s3Error(w, http.StatusBadRequest, "InvalidPart", "parts come in order here")
-			return
+		if c.Part > up.parts {
+			up.early[c.Part] = body
 		}
-		up.parts++
-		up.object.add(body, set.S3Hash)
+		for next := up.early[up.parts+1]; next != nil; next = up.early[up.parts+1] {
+			up.parts++
+			delete(up.early, up.parts)
+			up.object.add(next, set.S3Hash)
+		}
+		s.cond.Broadcast()
 		w.Header().Set("ETag", `"part`+strconv.Itoa(c.Part)+`"`)
 	case "CompleteMultipartUpload":
 		var done struct {
@@ -173,7 +192,7 @@ func (s *Server) serveS3(w http.ResponseWriter, r *http.Request, set Settings) {
 				ETag       string
 			} `xml:"Part"`
 		}
-		if err := xml.NewDecoder(bytes.NewReader(body)).Decode(&done); err != nil || len(done.Parts) == 0 {
+		if err := xml.NewDecoder(bytes.NewReader(body)).Decode(&done); err != nil || len(done.Parts) == 0 || len(done.Parts) != up.parts {
 			s3Error(w, http.StatusBadRequest, "MalformedXML", "")
 			return
 		}

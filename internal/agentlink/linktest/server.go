@@ -211,6 +211,22 @@ func (s *Server) Events() []Event {
 // gives it and the index after it.
 func (s *Server) Wait(what string, from int, match func(Event) bool) (Event, int) {
 	s.t.Helper()
+	var found Event
+	s.waitFor(what, func() bool {
+		for ; from < len(s.events); from++ {
+			if match(s.events[from]) {
+				found = s.events[from]
+				return true
+			}
+		}
+		return false
+	})
+	return found, from + 1
+}
+
+// waitFor waits until a condition holds, which is looked at after every change.
+func (s *Server) waitFor(what string, holds func() bool) {
+	s.t.Helper()
 	var late bool
 	t := time.AfterFunc(Deadline, func() {
 		s.mu.Lock()
@@ -221,20 +237,15 @@ func (s *Server) Wait(what string, from int, match func(Event) bool) (Event, int
 	defer t.Stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := from; ; i++ {
-		for i >= len(s.events) {
-			if late {
-				var all []string
-				for _, e := range s.events {
-					all = append(all, e.Kind+" "+e.JobID+" "+e.Ack.StatusCode+e.Reply.DocumentStatus)
-				}
-				s.t.Fatalf("no %s within %v; events:\n%s", what, Deadline, strings.Join(all, "\n"))
+	for !holds() {
+		if late {
+			var all []string
+			for _, e := range s.events {
+				all = append(all, e.Kind+" "+e.JobID+" "+e.Ack.StatusCode+e.Reply.DocumentStatus)
 			}
-			s.cond.Wait()
+			s.t.Fatalf("no %s within %v; events:\n%s", what, Deadline, strings.Join(all, "\n"))
 		}
-		if match(s.events[i]) {
-			return s.events[i], i + 1
-		}
+		s.cond.Wait()
 	}
 }
 
