@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 
 	"github.com/aws/smithy-go"
@@ -25,6 +24,9 @@ func (e *Error) Error() string {
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// errUnreadable is a part that cannot be read back from the disk.
+var errUnreadable = errors.New("what was kept cannot be read")
 
 // errLate is why uploads end that take too long after the end of their script.
 var errLate = errors.New("S3 did not take it in time")
@@ -64,8 +66,7 @@ func (u *Uploader) fail(ctx context.Context, bucket, key string, err error) *Err
 // request, for another reason than that it is busy or that the keys ran out in
 // between, or the part cannot be read any more.
 func final(err error) bool {
-	var file *fs.PathError
-	if errors.As(err, &file) {
+	if errors.Is(err, errUnreadable) {
 		return true
 	}
 	switch errorCode(err) {
@@ -79,8 +80,7 @@ func final(err error) bool {
 
 // errorCode is S3's code of an error, "" where it has none.
 func errorCode(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()
 	}
 	return ""

@@ -190,7 +190,7 @@ type segment struct {
 func (s segment) read(call func(io.ReadSeeker) error) error {
 	f, err := os.Open(s.path)
 	if err != nil {
-		return fmt.Errorf("read what was kept: %w", err)
+		return fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	defer f.Close()
 	return call(io.NewSectionReader(f, 0, s.size))

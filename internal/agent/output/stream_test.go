@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"ssmrun/internal/agentlink"
@@ -106,6 +107,48 @@ func TestStreams(t *testing.T) {
 			wantEmpty(t, dir)
 			wantEmpty(t, s.up.cfg.Notes)
 		})
+	}
+}
+
+// TestServiceAwayForAMoment: while the script runs, a service that is just being
+// started again, and says nowhere where it is, costs no output.
+func TestServiceAwayForAMoment(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, srv := stream(t, dir, 0)
+	asked := make(chan struct{})
+	var calls atomic.Int32
+	s.up.cfg.Endpoint = func() (string, error) {
+		if calls.Add(1) > 1 {
+			return srv.URL(), nil
+		}
+		defer close(asked)
+		_, err := os.ReadFile(filepath.Join(dir, "endpoint.json"))
+		return "", err
+	}
+	content := make([]byte, firstPart+1)
+	write(t, s, content)
+	<-asked
+	if notes := s.Finish(); len(notes) > 0 {
+		t.Errorf("notes %q", notes)
+	}
+	if got, _ := srv.Object("logs/a/b"); !bytes.Equal(got, content) {
+		t.Errorf("an object of %d bytes", len(got))
+	}
+}
+
+// TestLostPart: a part that somebody removed from the disk is told, and not
+// waited for.
+func TestLostPart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, srv := stream(t, dir, 0)
+	write(t, s, []byte("x"))
+	if err := os.Remove(filepath.Join(dir, "stdout.1")); err != nil {
+		t.Fatal(err)
+	}
+	if notes := s.Finish(); len(notes) != 1 || !strings.Contains(notes[0], "what was kept cannot be read") || len(srv.Objects()) > 0 {
+		t.Errorf("notes %q, objects %v", notes, srv.Objects())
 	}
 }
 
