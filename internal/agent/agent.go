@@ -173,6 +173,9 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // stop ends what runs, says so, and lets the replies go out.
 func (a *Agent) stop(cause error) {
+	if errors.Is(cause, context.Canceled) {
+		cause = errors.New("it was told to")
+	}
 	a.log.Info("agent stops", "cause", cause)
 	a.stops()
 	a.mu.Lock()

@@ -107,6 +107,7 @@ type StatusError struct {
 type troubles struct {
 	mu   sync.Mutex
 	last *StatusError
+	poke func() // hears of each; nil for nobody
 }
 
 func (t *troubles) get() *StatusError {
@@ -137,7 +138,11 @@ func (h remembering) Handle(ctx context.Context, r slog.Record) error {
 		})
 		h.troubles.mu.Lock()
 		h.troubles.last = &StatusError{r.Time.UTC().Truncate(time.Millisecond), text}
+		poke := h.troubles.poke
 		h.troubles.mu.Unlock()
+		if poke != nil {
+			poke()
+		}
 	}
 	return h.Handler.Handle(ctx, r)
 }

@@ -84,6 +84,9 @@ type statusKeeper struct {
 func newStatusKeeper(a *Agent) *statusKeeper {
 	k := &statusKeeper{a: a, changed: make(chan struct{}, 1)}
 	k.process, _ = state.ReadProcess(a.folder.Dir()) // New has just written it
+	a.troubles.mu.Lock()
+	defer a.troubles.mu.Unlock()
+	a.troubles.poke = k.poke // a lost connection is a warning
 	return k
 }
 

@@ -34,7 +34,7 @@ connection, 4 the state folder cannot be read.
 
 // report is what the status command found.
 type report struct {
-	Running bool `json:"running"` // the agent's process is there
+	Alive bool `json:"alive"` // the agent's process is there
 	Status
 	JournalFiles int     `json:"journal_files"`
 	JournalBytes int64   `json:"journal_bytes"`
@@ -74,7 +74,7 @@ func statusMain(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, r.text(time.Now()))
 	}
 	switch {
-	case !r.Running:
+	case !r.Alive:
 		return ExitNotRunning
 	case !r.Connected:
 		return ExitNotConnected
@@ -104,7 +104,7 @@ func readReport(dir string) (report, error) {
 	if err != nil {
 		return report{}, err
 	}
-	r := report{Running: p.Alive()}
+	r := report{Alive: p.Alive()}
 	err = state.Read(filepath.Join(dir, statusFile), &r.Status)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return report{}, err
@@ -118,7 +118,7 @@ func readReport(dir string) (report, error) {
 			r.InstanceID, r.Region = id.InstanceID, id.Region
 		}
 	}
-	r.Connected = r.Connected && r.Running
+	r.Connected = r.Connected && r.Alive
 	err = filepath.WalkDir(filepath.Join(dir, "journal"), func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return nil //nolint:nilerr // what comes and goes meanwhile does not count
@@ -164,7 +164,7 @@ func (r *report) text(now time.Time) string {
 	for _, part := range []struct {
 		key  string
 		list []StatusCommand
-	}{{"running", r.Status.Running}, {"waiting", r.Waiting}} {
+	}{{"running", r.Running}, {"waiting", r.Waiting}} {
 		line(part.key, "%d", len(part.list))
 		for _, c := range part.list {
 			line("", "%s", c.ID)
@@ -189,9 +189,9 @@ func (r *report) text(now time.Time) string {
 
 func (r *report) headline(now time.Time) string {
 	switch {
-	case !r.Running && r.Stopped.IsZero():
+	case !r.Alive && r.Stopped.IsZero():
 		return "not running: it was killed, or the host was; last known:"
-	case !r.Running:
+	case !r.Alive:
 		return "not running, stopped " + ago(now, r.Stopped) + "; last known:"
 	case r.Connected:
 		return fmt.Sprintf("connected for %s, up %s, pid %d", span(now.Sub(r.ConnectedSince)), span(now.Sub(r.Started)), r.PID)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ssmrun/internal/testenv"
 )
 
 // nobody is a user of the host that owns nothing, with another's group added.
@@ -17,7 +19,7 @@ func nobody(t *testing.T) *User {
 	t.Helper()
 	u, err := user.Lookup("nobody")
 	if err != nil || os.Geteuid() != 0 {
-		t.Skip("NOT RUN: scripts as another user need root and a user nobody; enable with: sudo make test")
+		testenv.NotRun(t, "the executor's starts as another user", "they need root and a user nobody", "sudo make test")
 	}
 	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
 	gid, _ := strconv.ParseUint(u.Gid, 10, 32)

@@ -77,6 +77,9 @@ func noNulls(n *yaml.Node, key string) error {
 		return fmt.Errorf("line %d: aliases are not used in a policy", n.Line)
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Kind != yaml.ScalarNode || n.Content[i].Value == "<<" {
+				return fmt.Errorf("line %d: the key is no plain text", n.Content[i].Line)
+			}
 			if err := noNulls(n.Content[i+1], n.Content[i].Value); err != nil {
 				return err
 			}
