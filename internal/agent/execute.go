@@ -92,7 +92,7 @@ func (a *Agent) finish(c *command, results map[string]wire.PluginStatus, trace s
 		}
 	}
 	a.deliver(c.entry, append(out, m)...)
-	a.log.Info("command over", "command", c.id, "status", status)
+	a.log.Info("command over", "command", c.id, "status", status, "took", a.cfg.Now().Sub(c.entry.Accepted()))
 }
 
 // finishCancelled ends a command of which nothing had begun.

@@ -139,7 +139,7 @@ func TestPolicyChanges(t *testing.T) {
 	b.putPolicy("version: 1\ndocuments: []\n")
 	ends("document X is not in documents")
 	b.putPolicy("version: 1\ndocuments:\n")
-	ends("it cannot be used, and so nothing is let through: policy " + b.cfg.PolicyFile + ": line 2: documents has no value")
+	ends("it cannot be used, and so nothing is let through: line 2: documents has no value")
 	must(t, os.Remove(b.cfg.PolicyFile))
 	ends("there is no such file")
 	b.putPolicy("version: 1\n")

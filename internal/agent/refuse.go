@@ -71,7 +71,8 @@ func (a *Agent) currentPolicy() (*policy.Policy, error) {
 		}
 	}
 	if err != nil {
-		return nil, &policy.Refusal{Path: a.policy.Path(), Reason: "it cannot be used, and so nothing is let through: " + err.Error()}
+		return nil, &policy.Refusal{Path: a.policy.Path(), Reason: "it cannot be used, and so nothing is let through: " +
+			strings.TrimPrefix(err.Error(), "policy "+a.policy.Path()+": ")}
 	}
 	return p, nil
 }
@@ -137,9 +138,9 @@ func (a *Agent) refusedByHost(c *command) bool {
 	if why == nil {
 		return false
 	}
-	rule := ""
+	rule := "none" // the policy as a whole, or a step that cannot be understood
 	var refused *policy.Refusal
-	if errors.As(why, &refused) {
+	if errors.As(why, &refused) && refused.Rule != "" {
 		rule = refused.Rule
 	}
 	a.log.Warn("command refused", "command", c.id, "document", c.payload.DocumentName, "rule", rule, "error", why)
