@@ -10,5 +10,5 @@ func diskFree(dir string) (free uint64, ok bool) {
 	if unix.Statfs(dir, &s) != nil {
 		return 0, false
 	}
-	return uint64(s.Bavail) * uint64(s.Bsize), true
+	return uint64(s.Bavail) * uint64(s.Bsize), true //nolint:unconvert // signed on some systems
 }

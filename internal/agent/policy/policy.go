@@ -190,7 +190,7 @@ func (p *Policy) output(r Request) string {
 		return ""
 	}
 	target := "s3://" + r.Bucket + "/" + r.Prefix
-	for _, segment := range strings.Split(r.Prefix, "/") {
+	for segment := range strings.SplitSeq(r.Prefix, "/") {
 		if segment == ".." || segment == "." {
 			return fmt.Sprintf("outputs would go to %s, whose prefix climbs", target)
 		}
