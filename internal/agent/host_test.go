@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"ssmrun/internal/agent/policy"
@@ -233,4 +234,18 @@ func TestHashOfAFile(t *testing.T) {
 			contains(t, strings.Join(tt.args, " "), out.String(), tt.want)
 		}
 	}
+}
+
+// TestReloadBySignal: SIGHUP reads the policy anew, and does not end the agent.
+func TestReloadBySignal(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.putPolicy("version: 1\n")
+	p := b.spawn("yes", "--policy", b.cfg.PolicyFile)
+	before := b.statusWhen("connected", func(r report) bool { return r.Connected && r.Policy != nil && r.Policy.SHA256 != "" })
+	b.putPolicy("version: 1\ndocuments: []\n")
+	must(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	b.statusWhen("the new policy", func(r report) bool { return r.Alive && r.Policy.SHA256 != before.Policy.SHA256 })
+	e := b.run(script(t, "true"))
+	contains(t, "stderr", e.Reply.RuntimeStatus["run"].StandardError, "(rule documents)")
 }
