@@ -14,6 +14,7 @@ import (
 	"ssmrun/internal/agent/output"
 	"ssmrun/internal/agent/plugin"
 	"ssmrun/internal/agent/plugin/shellscript"
+	"ssmrun/internal/agent/policy"
 	"ssmrun/internal/agent/state"
 	"ssmrun/internal/agentlink"
 	"ssmrun/internal/executor"
@@ -34,7 +35,10 @@ type Agent struct {
 	identity agentlink.Identity // set before link is
 	link     *agentlink.Link
 	uploader *output.Uploader
+	policy   *policy.Keeper // nil: none is looked for
+	status   *statusKeeper
 
+	readyOnce  sync.Once
 	tidy       chan struct{}   // asks for a tidying
 	stopped    context.Context // ends when the agent stops
 	setStopped context.CancelFunc
@@ -47,7 +51,11 @@ type Agent struct {
 	stopping  bool
 	cancelled cancels              // of commands that did not come yet
 	owed      map[string]owedReply // by message id
-	workers   sync.WaitGroup
+	ownName   string               // of the agent's user
+	troubles  *troubles            // what went wrong last
+	// policySaid is what was last logged of the policy; nil for nothing.
+	policySaid *string
+	workers    sync.WaitGroup
 }
 
 // New opens the state folder and locks it. state.ErrLocked is in the chain of
@@ -56,6 +64,12 @@ type Agent struct {
 func New(cfg Config) (*Agent, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
+		return nil, err
+	}
+	last := &troubles{}
+	cfg.Logger = slog.New(remembering{cfg.Logger.Handler(), last})
+	cfg.Executor.Logger = cfg.Logger
+	if err := cfg.checkRunAs(); err != nil {
 		return nil, err
 	}
 	folder, err := state.Open(cfg.StateDir, cfg.Now(), cfg.Version)
@@ -70,7 +84,11 @@ func New(cfg Config) (*Agent, error) {
 		cfg: cfg, log: cfg.Logger, folder: folder, journal: j,
 		exec: executor.New(cfg.Executor), plugins: cfg.Plugins,
 		tidy: make(chan struct{}, 1), commands: map[string]*command{}, held: true,
-		owed: map[string]owedReply{},
+		owed: map[string]owedReply{}, ownName: ownName(), troubles: last,
+	}
+	a.status = newStatusKeeper(a)
+	if err := a.openPolicy(); err != nil {
+		return nil, errors.Join(err, a.Close())
 	}
 	a.stopped, a.setStopped = context.WithCancel(context.Background())
 	if a.plugins == nil {
@@ -95,6 +113,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.log.Error("close state folder", "error", err)
 		}
 	}()
+	defer func() { a.status.write(a.cfg.Now()) }()
 	if err := os.MkdirAll(a.cfg.WorkDir, 0o700); err != nil {
 		return fmt.Errorf("make working folder: %w", err)
 	}
@@ -110,6 +129,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer orphaned(nil)
+	background.Go(func() { a.status.keep(ctx) })
+	// A stopping agent is alive too.
+	pctx, proven := context.WithCancel(context.WithoutCancel(ctx))
+	defer proven()
+	background.Go(func() { a.status.prove(pctx) })
 	if a.cfg.Local {
 		background.Go(func() { a.watchService(ctx, orphaned) })
 	}
@@ -135,6 +159,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.resendOwed(); err != nil {
 		return err
 	}
+	a.ready()
 	a.log.Info("agent runs", "instance", a.identity.InstanceID, "region", a.identity.Region,
 		"version", a.cfg.Version, "state", a.folder.Dir(), "process_trees", a.exec.Method())
 
@@ -151,7 +176,11 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // stop ends what runs, says so, and lets the replies go out.
 func (a *Agent) stop(cause error) {
+	if errors.Is(cause, context.Canceled) {
+		cause = errors.New("it was told to")
+	}
 	a.log.Info("agent stops", "cause", cause)
+	a.stops()
 	a.mu.Lock()
 	a.stopping = true
 	for _, c := range a.commands {

@@ -15,6 +15,7 @@ import (
 
 	"ssmrun/internal/agent/plugin"
 	"ssmrun/internal/agent/state"
+	"ssmrun/internal/agent/systemd"
 	"ssmrun/internal/agentlink"
 	"ssmrun/internal/executor"
 )
@@ -57,6 +58,13 @@ type Config struct {
 	Home string
 	// WorkDir is where scripts start; the folder "work" in StateDir.
 	WorkDir string
+	// RunAs is the user that scripts run as; "" for the agent's own. Another one
+	// needs an agent that is root.
+	RunAs string
+	// PolicyFile is the host's policy, "" for none; see package policy. Where
+	// PolicyRequired is not set the file may be missing.
+	PolicyFile     string
+	PolicyRequired bool
 	// Workers is how many commands run at once, Queue how many wait beyond. None
 	// waits by default: what is not taken yet waits at the service, which knows
 	// until when it may still begin.
@@ -81,6 +89,8 @@ type Config struct {
 	Now      func() time.Time
 	Logger   *slog.Logger
 	Version  string // BuildVersion()
+	// Notify is the service manager that started the agent; nil for none.
+	Notify *systemd.Notifier
 
 	// orphanPoll is how often the agent looks whether it is an orphan;
 	// resumeDelay how long after the channel opened recovered commands wait, so

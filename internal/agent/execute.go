@@ -34,6 +34,9 @@ const codeCancelledRest = 1
 // execute runs a command to its end and reports.
 func (a *Agent) execute(c *command) {
 	defer c.cancel(nil)
+	if a.refusedByHost(c) {
+		return
+	}
 	list := groups(c.doc)
 	results := make(map[string]wire.PluginStatus, len(list))
 	exited := false
@@ -89,7 +92,7 @@ func (a *Agent) finish(c *command, results map[string]wire.PluginStatus, trace s
 		}
 	}
 	a.deliver(c.entry, append(out, m)...)
-	a.log.Info("command over", "command", c.id, "status", status)
+	a.log.Info("command over", "command", c.id, "status", status, "took", a.cfg.Now().Sub(c.entry.Accepted()))
 }
 
 // finishCancelled ends a command of which nothing had begun.
@@ -179,7 +182,7 @@ func (a *Agent) runPlugin(c *command, s document.Step, out *streams) plugin.Resu
 		return plugin.Fail(fmt.Sprintf("the step was not run: the agent cannot make a folder for it: %v", innermost(err)))
 	}
 	defer a.removeFolder(own)
-	return p.Run(c.ctx, plugin.Input{
+	in := plugin.Input{
 		CommandID: c.id, InstanceID: a.identity.InstanceID, Name: s.Name, Action: s.Action, Inputs: inputs,
 		Folder: own, WorkDir: a.cfg.WorkDir, Env: a.environment(c.id, env), Stdout: out.stdout, Stderr: out.stderr,
 		Begin: func(h executor.Handle) error {
@@ -201,7 +204,11 @@ func (a *Agent) runPlugin(c *command, s document.Step, out *streams) plugin.Resu
 				a.log.Error("keep process of step", "command", c.id, "error", err)
 			}
 		},
-	})
+	}
+	if err := a.runAs(c, s, p, &in); err != nil {
+		return plugin.Fail("the step was not run: " + err.Error())
+	}
+	return p.Run(c.ctx, in)
 }
 
 // stepFolder is where a step keeps its script, or for another use its output:

@@ -26,6 +26,9 @@ type command struct {
 	ctx     context.Context // ends with a cause of package plugin
 	cancel  context.CancelCauseFunc
 	running bool
+	// step is the one that runs, since stepBegan; a.mu is held to use them.
+	step      string
+	stepBegan time.Time
 }
 
 // HandleJob implements agentlink.Handler.
@@ -131,6 +134,7 @@ func (a *Agent) submit(c *command) {
 	defer a.mu.Unlock()
 	a.commands[c.entry.Key()] = c
 	a.queue = append(a.queue, c)
+	a.status.poke()
 	a.dispatch()
 }
 
@@ -147,6 +151,7 @@ func (a *Agent) dispatch() {
 			defer a.mu.Unlock()
 			a.running--
 			delete(a.commands, c.entry.Key())
+			a.status.poke()
 			a.dispatch()
 		})
 	}
@@ -155,6 +160,7 @@ func (a *Agent) dispatch() {
 // opened hears that the channel is open. Commands that were recovered wait a
 // moment longer: a cancel that came while the agent was away is on its way.
 func (a *Agent) opened() {
+	a.status.poke()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.held {

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"ssmrun/internal/agent/state"
+	"ssmrun/internal/agent/systemd"
 	"ssmrun/internal/agentlink"
 )
 
@@ -29,12 +30,26 @@ const (
 // DefaultStateDir is where an agent keeps its state that is told no other place.
 const DefaultStateDir = "/var/lib/ssmrun-agent"
 
+// DefaultPolicy is the policy of a host, where its agent is told no other place.
+const DefaultPolicy = "/etc/ssmrun/policy.yaml"
+
 const usage = `ssmrun-agent runs commands that a Run Command service sends to this host.
 
-The first start registers the host with an activation; later starts need only
---state and the endpoint.
+  ssmrun-agent [FLAGS]                  run the agent
+  ssmrun-agent status [--json]          how the agent of this host is
+  ssmrun-agent policy check FILE        what a policy of the host accepts
+  ssmrun-agent policy hash FILE...      what a policy calls a document's content
 
+The first start registers the host with an activation; later starts need only
+--state and the endpoint. SIGHUP reads the policy anew.
+
+Flags of the agent:
 `
+
+// subcommands are what the program does beside being an agent.
+var subcommands = map[string]func(args []string, stdout, stderr io.Writer) int{
+	"status": statusMain, "policy": policyMain,
+}
 
 // Main is the whole program: it reads flags from args (without the program's
 // name), runs an agent until SIGTERM or SIGINT, or until ctx ends, and gives the
@@ -43,6 +58,11 @@ The first start registers the host with an activation; later starts need only
 // The executor re-executes the program as a supervisor: main must ask
 // executor.IsSupervisor before it calls Main.
 func Main(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		if sub, ok := subcommands[args[0]]; ok {
+			return sub(args[1:], stdout, stderr)
+		}
+	}
 	cfg, err := parseFlags(args, stdout, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -70,6 +90,19 @@ func run(ctx context.Context, cfg Config, stderr io.Writer) int {
 		return ExitLocked
 	}
 	if err == nil {
+		reload := make(chan os.Signal, 1)
+		signal.Notify(reload, syscall.SIGHUP)
+		defer signal.Stop(reload)
+		go func() {
+			for {
+				select {
+				case <-reload:
+					a.Reload()
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
 		err = a.Run(ctx)
 	}
 	if err != nil {
@@ -96,6 +129,8 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	f.StringVar(&cfg.Path, "path", DefaultPath, "`PATH` of scripts")
 	f.StringVar(&cfg.Home, "home", "", "HOME of scripts; the agent's own where it is not given (`folder`)")
 	f.StringVar(&cfg.WorkDir, "work-dir", "", "`folder` in which scripts start; work in the state folder where it is not given")
+	f.StringVar(&cfg.RunAs, "run-as", "", "`user` that scripts run as; the agent's own where it is not given")
+	f.StringVar(&cfg.PolicyFile, "policy", DefaultPolicy, "`file` with the host's policy: what of all that the service sends is accepted; must be there where it is given")
 	f.IntVar(&cfg.Workers, "workers", DefaultWorkers, "`number` of commands that run at once")
 	f.IntVar(&cfg.Queue, "queue", 0, "`number` of commands that may wait here for their turn; the others wait at the service")
 	f.Int64Var(&cfg.OutputLimit, "output-limit", DefaultOutputLimit, "how many `bytes` of each stream of a step may wait on disk for their upload to S3, which goes on while the step runs; what comes on top is cut off")
@@ -147,7 +182,17 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 		}
 		cfg.Endpoint = withS3(EndpointFile(abs), s3)
 	}
-	cfg.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: lv}))
+	f.Visit(func(given *flag.Flag) { cfg.PolicyRequired = cfg.PolicyRequired || given.Name == "policy" })
+	if cfg.PolicyFile != "" {
+		abs, err := filepath.Abs(cfg.PolicyFile)
+		if err != nil {
+			return cfg, fmt.Errorf("--policy: %w", err)
+		}
+		cfg.PolicyFile = abs
+	}
+	stream, ok := stderr.(*os.File)
+	cfg.Logger = newLogger(stderr, lv, ok && systemd.IsJournal(os.Getenv, stream))
+	cfg.Notify = systemd.New(os.Getenv, os.Getpid())
 	return cfg, nil
 }
 

@@ -71,6 +71,7 @@ func (a *Agent) register(ctx context.Context) error {
 			return fmt.Errorf("%w; make a new activation and give it to the agent", err)
 		}
 		a.log.Warn("registration failed", "retry_in", pause, "error", err)
+		a.ready() // waiting for the service is what it does now
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}

@@ -107,10 +107,14 @@ type Link struct {
 	done   chan struct{} // closed when Run has returned
 }
 
-// Status tells whether the control channel is open, and since when that is so.
+// Status tells whether the channel is open, and since when that is so or not so.
 type Status struct {
 	Connected bool
 	Since     time.Time
+	// Channel is the one that is open, as heartbeats name it; "" for none.
+	Channel string
+	// Heartbeat is when the service last took a heartbeat; zero for never.
+	Heartbeat time.Time
 }
 
 // New makes a Link.
@@ -240,7 +244,10 @@ func (l *Link) Status() Status {
 func (l *Link) setConnected(c bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.status = Status{Connected: c, Since: l.cfg.Now()}
+	l.status = Status{Connected: c, Since: l.cfg.Now(), Heartbeat: l.status.Heartbeat}
+	if c {
+		l.status.Channel = wire.ChannelMessages
+	}
 }
 
 // heartbeat tells the service that the instance lives, and what it is.
@@ -258,5 +265,8 @@ func (l *Link) heartbeat(ctx context.Context, channel string) error {
 	if err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.status.Heartbeat = l.cfg.Now()
 	return nil
 }

@@ -22,7 +22,7 @@ func newDocuments(stdio Stdio) *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newDocumentsLint(stdio))
+	c.AddCommand(newDocumentsLint(stdio), newDocumentsHash(stdio))
 	return c
 }
 

@@ -82,6 +82,10 @@ type Spec struct {
 	// nothing added, so nil is an empty one.
 	Env []string
 
+	// User is whom the program runs as; nil is the agent's own user. Linux only,
+	// and only for an agent that is root.
+	User *User
+
 	// Stdout and Stderr take the output. Nil connects the stream to /dev/null; it
 	// then holds no step open. One sink for both is called from two goroutines.
 	Stdout, Stderr Sink
@@ -178,7 +182,7 @@ func (e *Executor) Start(ctx context.Context, spec Spec) (*Process, error) {
 		return nil, fmt.Errorf("start %s: %w", spec.ID, err)
 	}
 	l.files = out.child
-	t, err := e.startTree(l)
+	t, err := e.startAs(l)
 	out.closeChild()
 	if err != nil {
 		out.closeParent()
@@ -201,6 +205,7 @@ type launch struct {
 	dir         string   // absolute
 	env         []string // never nil: nil would mean "inherit" to package os
 	files       [3]*os.File
+	user        *User
 	beforeStart func(Handle) error
 }
 
@@ -209,6 +214,7 @@ func (s Spec) launch() (launch, error) {
 		id:          s.ID,
 		argv:        append([]string{s.Path}, s.Args...),
 		env:         append(make([]string, 0, len(s.Env)), s.Env...),
+		user:        s.User,
 		beforeStart: s.BeforeStart,
 	}
 	if l.beforeStart == nil {

@@ -150,7 +150,7 @@ func (e *Executor) startInCgroup(l launch) (_ tree, err error) {
 	defer func() { _ = unix.Close(dir) }()
 	child, err := os.StartProcess(l.path, l.argv, &os.ProcAttr{
 		Dir: l.dir, Env: l.env, Files: l.files[:],
-		Sys: &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: dir},
+		Sys: &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: dir, Credential: l.user.credential()},
 	})
 	if err != nil {
 		// The error of a start in a removed cgroup is that of a missing program.

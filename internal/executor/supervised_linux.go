@@ -17,7 +17,7 @@ import (
 // the step is over, one release; the supervisor answers with started or failed,
 // then with exited.
 const (
-	frameStart   = "start"   // program, directory, number of arguments, arguments…, environment…
+	frameStart   = "start"   // program, directory, user, number of arguments, arguments…, environment…
 	frameStarted = "started" // pid, start in ticks
 	frameFailed  = "failed"  // errno or 0, text
 	frameExited  = "exited"  // wait status as the kernel gives it
@@ -118,7 +118,7 @@ func controlPair() (ours, theirs *os.File, err error) {
 // order sends the start and waits for its answer.
 func (t *supervisedTree) order(l launch) error {
 	_ = t.ctl.SetDeadline(time.Now().Add(supervisorStartWait))
-	fields := append([]string{frameStart, l.path, l.dir, strconv.Itoa(len(l.argv))}, l.argv...)
+	fields := append([]string{frameStart, l.path, l.dir, l.user.String(), strconv.Itoa(len(l.argv))}, l.argv...)
 	err := writeFrame(t.ctl, append(fields, l.env...)...)
 	var answer []string
 	if err == nil {

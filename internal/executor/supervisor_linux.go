@@ -77,20 +77,24 @@ func startOrdered(ctl io.Reader) (pid int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("receive order: %w", err)
 	}
-	if len(f) < 4 || f[0] != frameStart {
+	if len(f) < 5 || f[0] != frameStart {
 		return 0, fmt.Errorf("receive order: unknown %q", f[0])
 	}
-	nargs, err := strconv.Atoi(f[3])
-	if err != nil || nargs < 1 || nargs > len(f)-4 {
-		return 0, fmt.Errorf("receive order: bad number of arguments %q", f[3])
+	user, err := parseUser(f[3])
+	if err != nil {
+		return 0, fmt.Errorf("receive order: %w", err)
+	}
+	nargs, err := strconv.Atoi(f[4])
+	if err != nil || nargs < 1 || nargs > len(f)-5 {
+		return 0, fmt.Errorf("receive order: bad number of arguments %q", f[4])
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("become reaper: %w", err)
 	}
-	pid, err = syscall.ForkExec(f[1], f[4:4+nargs], &syscall.ProcAttr{
-		Dir: f[2], Env: f[4+nargs:],
+	pid, err = syscall.ForkExec(f[1], f[5:5+nargs], &syscall.ProcAttr{
+		Dir: f[2], Env: f[5+nargs:],
 		Files: []uintptr{scriptFD, scriptFD + 1, scriptFD + 2},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Credential: user.credential()},
 	})
 	if err != nil {
 		return 0, fmt.Errorf("start script: %w", err)

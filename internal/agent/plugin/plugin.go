@@ -30,6 +30,14 @@ type Plugin interface {
 	Run(ctx context.Context, in Input) Result
 }
 
+// AsUser is a Plugin that runs what it runs as Input.User. A step that shall run
+// as another user is refused where its plugin is none.
+type AsUser interface {
+	Plugin
+	// RunsAsUser does nothing.
+	RunsAsUser()
+}
+
 // Input is one step, ready to run.
 type Input struct {
 	CommandID  string
@@ -39,7 +47,12 @@ type Input struct {
 	// Inputs are the step's inputs with the parameters put in; not to be changed.
 	Inputs map[string]any
 	// Folder is an empty folder of the step's own, mode 0700, removed afterwards.
+	// Where User is set the mode is 0711: the user gets to a file in it whose name
+	// and mode let him.
 	Folder string
+	// User is whom the step's processes run as; nil is the agent's own user. It is
+	// set for plugins only that are an AsUser.
+	User *executor.User
 	// WorkDir is where the step works unless its inputs say otherwise.
 	WorkDir string
 	// Env is the whole environment of the step's processes, "NAME=value".

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -33,7 +34,10 @@ type Plugin struct {
 // New makes the plugin.
 func New(e *executor.Executor) *Plugin { return &Plugin{exec: e} }
 
-var _ plugin.Plugin = (*Plugin)(nil)
+var _ plugin.AsUser = (*Plugin)(nil)
+
+// RunsAsUser implements plugin.AsUser.
+func (*Plugin) RunsAsUser() {}
 
 // Run implements plugin.Plugin. The step fails with code 1 where the script
 // could not be started, else with the script's exit code. 137 means TimedOut or
@@ -42,7 +46,7 @@ var _ plugin.Plugin = (*Plugin)(nil)
 func (p *Plugin) Run(ctx context.Context, in plugin.Input) plugin.Result {
 	script := filepath.Join(in.Folder, "_script.sh")
 	lines := strings.Join(document.Lines(in.Inputs["runCommand"]), "\n") + "\n"
-	if err := executor.WriteScript(script, []byte(lines), 0o700); err != nil {
+	if err := writeScript(script, lines, in.User); err != nil {
 		return plugin.Fail(fmt.Sprintf("the script could not be written on the instance: %v", err))
 	}
 	dir, fail := workDir(in)
@@ -56,6 +60,7 @@ func (p *Plugin) Run(ctx context.Context, in plugin.Input) plugin.Result {
 		Args:        []string{"-c", "exec " + quote(script)},
 		Dir:         dir,
 		Env:         in.Env,
+		User:        in.User,
 		Stdout:      in.Stdout,
 		Stderr:      in.Stderr,
 		Timeout:     document.StepTimeout(in.Inputs),
@@ -67,6 +72,17 @@ func (p *Plugin) Run(ctx context.Context, in plugin.Input) plugin.Result {
 	}
 	in.Running(process.Handle())
 	return result(process.Wait())
+}
+
+// writeScript writes a script that only the user it runs as can read.
+func writeScript(path, lines string, u *executor.User) error {
+	if u == nil {
+		return executor.WriteScript(path, []byte(lines), 0o700)
+	}
+	if err := executor.WriteScript(path, []byte(lines), 0o500); err != nil {
+		return err
+	}
+	return os.Chown(path, int(u.UID), int(u.GID))
 }
 
 // workDir gives the folder that the script starts in, or why there is none. A
