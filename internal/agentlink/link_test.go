@@ -31,12 +31,26 @@ var testKey = sync.OnceValue(func() agentlink.Identity {
 // echo acknowledges jobs and remembers them.
 type echo struct {
 	jobs chan wire.AgentJob
+
+	mu   sync.Mutex
 	code string
 }
 
+func (e *echo) set(code string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.code = code
+}
+
 func (e *echo) HandleJob(job wire.AgentJob, ack func(string, string)) {
-	ack(e.code, "Successful")
-	e.jobs <- job
+	e.mu.Lock()
+	code := e.code
+	e.mu.Unlock()
+	ack(code, "Successful")
+	select {
+	case e.jobs <- job:
+	default: // nobody wants to know
+	}
 }
 
 type bundle struct {

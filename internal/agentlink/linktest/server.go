@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -76,6 +77,8 @@ type Server struct {
 	opened   int
 	s3       map[string]*object
 	uploads  map[string]map[int][]byte
+	queue    []*queued
+	secure   *tls.Config // of StartTLS
 }
 
 // Settings may be changed while the server runs, with Set.
@@ -101,6 +104,21 @@ type Settings struct {
 	// Parameters are the stored parameters; a SecureString's value is shown to
 	// who asks for decryption.
 	Parameters []wire.Parameter
+	// Channel is what is wrong with the control channel: one of the Channel
+	// constants; "" for nothing.
+	Channel string
+	// PollFail makes that many calls of an operation of ec2messages answer 503.
+	PollFail map[string]int
+	// RetryAfter is what an answer 503 says.
+	RetryAfter string
+	// PollAtOnce answers polls at once; PollAnswer, where set, with this.
+	PollAtOnce bool
+	PollAnswer string
+	// Visibility is for how long a message is hidden that a poll brought; what the
+	// poll asks for where 0.
+	Visibility time.Duration
+	// LoseReplyAnswer takes a SendReply and drops the answer.
+	LoseReplyAnswer bool
 	// ParametersFail makes that many GetParameters answer 500.
 	ParametersFail int
 }
@@ -126,7 +144,17 @@ func New(t testing.TB) *Server {
 }
 
 // URL is the server's endpoint. It stays the same over Stop and Start.
-func (s *Server) URL() string { return "http://" + s.addr }
+func (s *Server) URL() string {
+	if s.secure != nil {
+		return "https://" + s.addr
+	}
+	return "http://" + s.addr
+}
+
+// Secure makes the server speak TLS from the next Start on.
+func (s *Server) Secure(c tls.Certificate) {
+	s.secure = &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS12}
+}
 
 // Start listens again after Stop.
 func (s *Server) Start() {
@@ -136,6 +164,9 @@ func (s *Server) Start() {
 		s.t.Fatal(err)
 	}
 	s.addr = l.Addr().String()
+	if s.secure != nil {
+		l = tls.NewListener(l, s.secure)
+	}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
 	srv := s.http
 	go srv.Serve(l) //nolint:errcheck // ends with Stop
@@ -255,7 +286,7 @@ func (s *Server) WaitFinal(jobID string, from int) (Event, int) {
 
 // Final tells whether the event is a reply that ends a command.
 func (e Event) Final() bool {
-	return e.Kind == wire.TypeAgentJobReply && e.Topic == wire.TopicSendCommand && e.Reply.DocumentStatus != wire.StatusInProgress
+	return e.told() && e.Topic != wire.TopicCancelCommand && e.Reply.DocumentStatus != wire.StatusInProgress
 }
 
 // Send sends a frame on every open channel and gives its message id.
@@ -333,6 +364,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if op, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), wire.TargetSSM); ok {
 		s.serveCall(w, r, op, set)
+		return
+	}
+	if op, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), wire.TargetMessageDelivery); ok {
+		s.servePolls(w, r, op, set)
 		return
 	}
 	s.serveS3(w, r, set)
