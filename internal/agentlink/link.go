@@ -42,6 +42,7 @@ type Timing struct {
 	BackoffMin time.Duration // bound of the first pause between sessions, then doubled; 2s, see Backoff
 	BackoffMax time.Duration // 30s
 	DeniedMax  time.Duration // longest pause where the service denies the instance; 5m
+	Open       time.Duration // how long the control channel may take to open; 20s
 	// Fallback is how long the control channel may take to open before messages
 	// are polled for meanwhile; 8s.
 	Fallback time.Duration
@@ -67,6 +68,7 @@ func (t Timing) withDefaults() Timing {
 	set(&t.BackoffMin, 2*time.Second)
 	set(&t.BackoffMax, 30*time.Second)
 	set(&t.DeniedMax, 5*time.Minute)
+	set(&t.Open, 20*time.Second)
 	set(&t.Fallback, 8*time.Second)
 	set(&t.Poll, 2*time.Second)
 	set(&t.Visibility, 10*time.Second)

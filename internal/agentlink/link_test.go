@@ -94,6 +94,27 @@ func setup(t *testing.T, change func(*agentlink.Config, *linktest.Server)) *bund
 	return b
 }
 
+var errDisk = errors.New("the disk is full")
+
+// run runs another link for the bundle's instance, with another identity, until
+// the function it gives is called, which tells what was saved last.
+func run(t *testing.T, b *bundle, id agentlink.Identity) func() *agentlink.Identity {
+	t.Helper()
+	var saved *agentlink.Identity
+	l := agentlink.New(agentlink.Config{
+		Identity: id, Endpoint: agentlink.FixedEndpoint(b.srv.URL()), Handler: b.echo,
+		Info:         func() agentlink.Info { return agentlink.Info{} },
+		SaveIdentity: func(i agentlink.Identity) error { saved = &i; return nil },
+		Timing:       agentlink.Timing{BackoffMin: 20 * time.Millisecond, BackoffMax: 50 * time.Millisecond, DeniedMax: 60 * time.Millisecond},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { l.Run(ctx) })
+	stop := func() *agentlink.Identity { cancel(); wg.Wait(); return saved }
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
 func receive[T any](t *testing.T, what string, c <-chan T) T {
 	t.Helper()
 	select {
@@ -356,19 +377,6 @@ func TestKeyPairIsChangedOnDemand(t *testing.T) {
 			t.Fatal("the new key did not take the old one's place")
 		}
 	}
-}
-
-func TestBadFramesAreDropped(t *testing.T) {
-	t.Parallel()
-	b := setup(t, nil)
-	_, n := b.srv.WaitKind("open", 0)
-	b.srv.SendRaw([]byte("no frame"))
-	b.srv.Send(wire.TypeAgentJob, map[string]any{"JobId": 3})
-	b.srv.Send(wire.TypeAgentJobReplyAck, wire.AgentJobReplyAck{AcknowledgedMessageID: "no uuid"})
-	b.srv.Send(wire.TypeAgentJobReplyAck, wire.AgentJobReplyAck{AcknowledgedMessageID: uuid.NewString()})
-	b.srv.Send(wire.TypeInteractiveShell, struct{}{})
-	job := b.srv.SendCommand(wire.SendCommandPayload{CommandID: "c", DocumentContent: json.RawMessage("{}")})
-	b.srv.WaitAck(job, n)
 }
 
 func TestRegister(t *testing.T) {

@@ -22,6 +22,7 @@ func command(id string) wire.SendCommandPayload {
 // quick is a Timing for tests of the fallback.
 func quick(c *agentlink.Config) {
 	c.Timing.Fallback = 20 * time.Millisecond
+	c.Timing.Open = 500 * time.Millisecond
 	c.Timing.Poll = 20 * time.Millisecond
 }
 

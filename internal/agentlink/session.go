@@ -15,10 +15,7 @@ import (
 	"ssmrun/internal/wire"
 )
 
-const (
-	dialTimeout  = 20 * time.Second
-	writeTimeout = 30 * time.Second
-)
+const writeTimeout = 30 * time.Second
 
 // session opens the control channel and serves it until it ends. opened tells
 // whether it was open at all; err why it ended or did not open.
@@ -64,7 +61,7 @@ func (l *Link) session(ctx context.Context) (opened bool, err error) {
 // openChannel makes the control channel: POST, websocket, text frame. Its errors
 // are channelErrors.
 func (l *Link) openChannel(ctx context.Context) (*websocket.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timing.Open)
 	defer cancel()
 	path := wire.ControlChannelPath(l.cfg.Identity.InstanceID)
 	var created wire.CreateControlChannelResponse
@@ -116,9 +113,6 @@ func (l *Link) openChannel(ctx context.Context) (*websocket.Conn, error) {
 	return conn, nil
 }
 
-// opWebsocket is the Operation of an APIError that refused the websocket.
-const opWebsocket = "websocket"
-
 func (l *Link) dial(ctx context.Context, path string, sign signer) (*websocket.Conn, error) {
 	u, err := l.caller.where(ServiceMessages)
 	if err != nil {
@@ -138,7 +132,7 @@ func (l *Link) dial(ctx context.Context, path string, sign signer) (*websocket.C
 	if err != nil {
 		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 			l.caller.observe(resp.Header)
-			e := apiError(opWebsocket, resp.StatusCode, nil)
+			e := apiError("websocket", resp.StatusCode, nil)
 			e.RetryAfter = parseRetryAfter(resp.Header, l.caller.now())
 			return nil, e
 		}

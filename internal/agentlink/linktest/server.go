@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"slices"
@@ -151,9 +152,13 @@ func (s *Server) URL() string {
 	return "http://" + s.addr
 }
 
-// Secure makes the server speak TLS from the next Start on.
+// Secure starts the server again, at another address, with TLS.
 func (s *Server) Secure(c tls.Certificate) {
+	s.t.Helper()
+	s.Stop()
 	s.secure = &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS12}
+	s.addr = "127.0.0.1:0"
+	s.Start()
 }
 
 // Start listens again after Stop.
@@ -167,7 +172,7 @@ func (s *Server) Start() {
 	if s.secure != nil {
 		l = tls.NewListener(l, s.secure)
 	}
-	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
+	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(s.t.Output(), "", 0)}
 	srv := s.http
 	go srv.Serve(l) //nolint:errcheck // ends with Stop
 }
