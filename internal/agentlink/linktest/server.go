@@ -172,7 +172,7 @@ func (s *Server) Start() {
 	if s.secure != nil {
 		l = tls.NewListener(l, s.secure)
 	}
-	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(s.t.Output(), "", 0)}
+	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 	srv := s.http
 	go srv.Serve(l) //nolint:errcheck // ends with Stop
 }
@@ -258,7 +258,7 @@ func (s *Server) Wait(what string, from int, match func(Event) bool) (Event, int
 		for i >= len(s.events) {
 			if late {
 				var all []string
-				for _, e := range s.events {
+				for _, e := range s.events[max(0, len(s.events)-200):] {
 					all = append(all, e.Kind+" "+e.JobID+" "+e.Ack.StatusCode+e.Reply.DocumentStatus)
 				}
 				s.t.Fatalf("no %s within %v; events:\n%s", what, Deadline, strings.Join(all, "\n"))
