@@ -32,6 +32,7 @@ var groups = []struct {
 	{"memory", memory},
 	{"fleet", fleet},
 	{"sizes", sizes},
+	{"register", register},
 	{"simulated", simulated},
 	{"reads", reads},
 	{"history", history},

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,9 +47,7 @@ func TestCommandsOverPolls(t *testing.T) {
 	all := map[string]wire.PluginStatus{}
 	for _, e := range b.srv.Events() {
 		if e.Kind == wire.OpSendReply {
-			for name, p := range e.Reply.RuntimeStatus {
-				all[name] = p
-			}
+			maps.Copy(all, e.Reply.RuntimeStatus)
 		}
 	}
 	if got := all["run"]; got.Code != 3 || got.StandardOutput != "hello\n" || !strings.HasPrefix(got.StandardError, "oops\n") {

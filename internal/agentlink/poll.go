@@ -107,7 +107,7 @@ func (p *poller) run(ctx context.Context, stop <-chan struct{}) {
 			open = false
 			l.setOpen(func(w *ways) { w.polls = false })
 			wait := l.pause(&backoff, err)
-			said.failed(ctx, "polling for messages failed", wait, err, false)
+			said.failed(ctx, "polling for messages", wait, err, false)
 			pause(ctx, stop, wait)
 			continue
 		}

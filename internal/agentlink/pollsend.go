@@ -57,7 +57,7 @@ func (p *poller) send(ctx context.Context, stop, polled <-chan struct{}) {
 			// What is tracked comes again by itself. The rest is lost, and its
 			// message shows again.
 			wait := l.pause(&backoff, err)
-			said.failed(ctx, "could not tell the service something", wait, err, false)
+			said.failed(ctx, "replies and acknowledgements", wait, err, false)
 			if !last {
 				pause(ctx, stop, wait)
 			}

@@ -56,7 +56,7 @@ func (l *Link) Run(ctx context.Context) {
 			l.poll.begin(ctx, err)
 		}
 		wait := l.pause(&backoff, err)
-		said.failed(ctx, "no connection to the service", wait, err, opened)
+		said.failed(ctx, "the control channel", wait, err, opened)
 		if n := l.out.dropped(); n > 0 {
 			l.cfg.Logger.Warn("too much waited to be sent; the oldest progress reports and acknowledgements were dropped, no result", "dropped", n)
 		}
@@ -126,7 +126,7 @@ func (s *sayer) failed(ctx context.Context, what string, wait time.Duration, err
 		level = slog.LevelError
 	}
 	s.denied = denied
-	s.log.Log(ctx, level, what, "retry_in", wait.Round(time.Millisecond), "error", err)
+	s.log.Log(ctx, level, "no connection to the service", "for", what, "retry_in", wait.Round(time.Millisecond), "error", err)
 }
 
 // pause waits until d has passed, ctx ended or stop is closed.
