@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -92,7 +93,9 @@ func TestAuthorityFilesThatDoNotDo(t *testing.T) {
 func TestControlChannelUntrusted(t *testing.T) {
 	t.Parallel()
 	a := linktest.NewAuthority(t)
-	front := httptest.NewTLSServer(http.NotFoundHandler()) // of an authority nobody trusts
+	front := httptest.NewUnstartedServer(http.NotFoundHandler()) // of an authority nobody trusts
+	front.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	front.StartTLS()
 	t.Cleanup(front.Close)
 	b := setup(t, func(c *agentlink.Config, s *linktest.Server) {
 		quick(c)
