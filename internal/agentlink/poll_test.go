@@ -358,3 +358,50 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// TestRoomForRefusedReplies: results that find no room are asked for again, and
+// all arrive, over either channel.
+func TestRoomForRefusedReplies(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"", linktest.ChannelBlocked} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			const count = 1200
+			var all []agentlink.Reply
+			acked := make(map[string]bool)
+			done := make(chan struct{})
+			var b *bundle
+			ready := make(chan struct{})
+			b = setup(t, func(c *agentlink.Config, s *linktest.Server) {
+				quick(c)
+				s.Channel = kind
+				c.Timing.BackoffMin = time.Millisecond
+				c.Logger = slog.New(slog.DiscardHandler)
+				c.Acked = func(r agentlink.Reply) {
+					if acked[r.ID.String()] = true; len(acked) == count {
+						close(done)
+					}
+				}
+				c.Room = func() {
+					<-ready
+					for _, r := range all {
+						if !acked[r.ID.String()] {
+							b.link.Send(r)
+						}
+					}
+				}
+			})
+			b.srv.Set(func(s *linktest.Settings) { s.NoReplyAck = true })
+			for range count {
+				all = append(all, reply(b.srv.JobID("c"), wire.StatusSuccess))
+			}
+			for _, r := range all {
+				b.link.Send(r)
+			}
+			close(ready)
+			b.srv.Set(func(s *linktest.Settings) { s.NoReplyAck = false })
+			b.srv.Cut()
+			receive(t, "all acknowledgements", done)
+		})
+	}
+}
