@@ -33,6 +33,7 @@ var groups = []struct {
 	{"fleet", fleet},
 	{"output", output},
 	{"sizes", sizes},
+	{"register", register},
 	{"simulated", simulated},
 	{"reads", reads},
 	{"history", history},

@@ -36,7 +36,15 @@ const activationLimit = 1000
 // own. All carry the tag fleet=sim afterwards.
 func simulate(t *testing.T, s *testenv.Service, agents int) *simulator {
 	t.Helper()
-	args := []string{"--agents", fmt.Sprint(agents), "--endpoint-file", filepath.Join(s.Data, "endpoint.json")}
+	f := launch(t, s, agents)
+	tag(t, s, f.first.IDs)
+	return f
+}
+
+// launch registers and connects simulated agents.
+func launch(t *testing.T, s *testenv.Service, agents int, args ...string) *simulator {
+	t.Helper()
+	args = append(args, "--agents", fmt.Sprint(agents), "--endpoint-file", filepath.Join(s.Data, "endpoint.json"))
 	for left := agents; left > 0; left -= activationLimit {
 		a, err := s.SSM().CreateActivation(t.Context(), &ssm.CreateActivationInput{
 			IamRole: aws.String("AmazonSSMManagedInstanceCore"), RegistrationLimit: aws.Int32(activationLimit),
@@ -62,7 +70,6 @@ func simulate(t *testing.T, s *testenv.Service, agents int) *simulator {
 	})
 	f.out = bufio.NewReaderSize(out, 1<<20)
 	f.read(t, &f.first)
-	tag(t, s, f.first.IDs)
 	return f
 }
 

@@ -144,12 +144,12 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	link := agentlink.New(agentlink.Config{
-		Identity: a.identity, Endpoint: a.cfg.endpointSource(), Handler: a, Acked: a.acked, Opened: a.opened,
+		Identity: a.identity, Endpoints: a.cfg.endpoints(a.identity.Region), Handler: a, Acked: a.acked, Opened: a.opened, Room: a.room,
 		Info: a.info, SaveIdentity: a.saveIdentity, HTTP: a.cfg.HTTP, Now: a.cfg.Now, Seed: a.cfg.Seed,
 		Logger: a.log, Timing: a.cfg.Timing,
 	})
 	a.uploader = output.New(output.Config{
-		Credentials: link.Credentials, Endpoint: a.cfg.s3Source(), Region: a.identity.Region, Notes: a.folder.Uploads(),
+		Credentials: link.Credentials, Endpoint: a.cfg.endpoint(serviceS3, a.identity.Region), Region: a.identity.Region, Notes: a.folder.Uploads(),
 		HTTP: a.cfg.HTTP, Logger: a.log,
 	})
 	leftUploads := a.uploader.Left()

@@ -39,12 +39,19 @@ const (
 // expects an older one to start any more.
 const resumeWithin = time.Hour
 
-// Config is what an Agent needs. StateDir and Endpoint are required.
+// Config is what an Agent needs. StateDir and Endpoint or ServiceDomain are
+// required.
 type Config struct {
 	// StateDir is the agent's folder; see package state.
 	StateDir string
 	// Endpoint tells where the service is. It is asked before every connect.
 	Endpoint func() (state.Endpoint, error)
+	// ServiceDomain, where set, is the domain under which each service has a host
+	// of its own, as AWS's have under amazonaws.com; Endpoint is not asked then.
+	// ServiceEndpoints are URLs of single ones, by the names of agentlink and s3,
+	// which win over both.
+	ServiceDomain    string
+	ServiceEndpoints map[string]string
 	// ActivationFile registers the instance where StateDir has no registration;
 	// the file is removed once it was used. Activation does the same without one.
 	ActivationFile string
@@ -100,20 +107,13 @@ type Config struct {
 	orphanPoll, resumeDelay, stopGrace, fetchPause time.Duration
 }
 
-// FixedEndpoint is a service that never moves; s3 is "" for AWS's own S3.
-func FixedEndpoint(url, s3 string) func() (state.Endpoint, error) {
-	return func() (state.Endpoint, error) { return state.Endpoint{URL: url, S3: s3}, nil }
-}
-
-// EndpointFile is a service that says in a file where it is.
-func EndpointFile(path string) func() (state.Endpoint, error) {
-	return func() (state.Endpoint, error) { return state.ReadEndpoint(path) }
-}
-
 // withDefaults checks the configuration and fills it up.
 func (c Config) withDefaults() (Config, error) {
-	if c.StateDir == "" || c.Endpoint == nil {
+	if c.StateDir == "" || c.Endpoint == nil && c.ServiceDomain == "" {
 		return c, errors.New("agent needs a state folder and an endpoint")
+	}
+	if c.Endpoint == nil {
+		c.Endpoint = FixedEndpoint("", "")
 	}
 	var err error
 	if c.StateDir, err = filepath.Abs(c.StateDir); err != nil {
@@ -190,22 +190,6 @@ func BuildVersion() string {
 	}
 	v, _, _ := strings.Cut(Version, "-")
 	return v
-}
-
-// endpointSource is Endpoint as agentlink wants it.
-func (c Config) endpointSource() agentlink.EndpointSource {
-	return func() (string, error) {
-		e, err := c.Endpoint()
-		return e.URL, err
-	}
-}
-
-// s3Source tells where S3 is.
-func (c Config) s3Source() agentlink.EndpointSource {
-	return func() (string, error) {
-		e, err := c.Endpoint()
-		return e.S3, err
-	}
 }
 
 // sleep waits, or ends with ctx.

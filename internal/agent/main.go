@@ -16,7 +16,6 @@ import (
 
 	"ssmrun/internal/agent/state"
 	"ssmrun/internal/agent/systemd"
-	"ssmrun/internal/agentlink"
 )
 
 // Exit codes of Main.
@@ -42,6 +41,9 @@ const usage = `ssmrun-agent runs commands that a Run Command service sends to th
 
 The first start registers the host with an activation; later starts need only
 --state and the endpoint. SIGHUP reads the policy anew.
+
+Calls and the control channel go through the proxy that the environment names:
+HTTPS_PROXY, HTTP_PROXY, and NO_PROXY for hosts that are reached without one.
 
 Flags of the agent:
 `
@@ -115,13 +117,11 @@ func run(ctx context.Context, cfg Config, stderr io.Writer) int {
 // parseFlags makes a Config of the command line.
 func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	var cfg Config
-	var endpoint, s3, endpointFile, level string
+	var level string
 	f := flag.NewFlagSet("ssmrun-agent", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&cfg.StateDir, "state", DefaultStateDir, "`folder` for registration, journal and running scripts")
-	f.StringVar(&endpoint, "endpoint", "", "`URL` of the service: http://HOST:PORT or https://HOST:PORT")
-	f.StringVar(&s3, "s3-endpoint", "", "`URL` of the S3 that outputs are uploaded to; AWS's own where it is not given")
-	f.StringVar(&endpointFile, "endpoint-file", "", "`file` in which the service says where it is, instead of --endpoint")
+	endpoints := addEndpointFlags(f)
 	f.StringVar(&cfg.ActivationFile, "activation-file", "", "JSON `file` with activation_id, activation_code and region; removed once it was used")
 	f.StringVar(&cfg.Activation.ID, "activation-id", "", "`id` of the activation to register with")
 	f.StringVar(&cfg.Activation.Code, "activation-code", "", "`code` of the activation; others see it in the list of processes: prefer --activation-file")
@@ -151,8 +151,6 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	switch {
 	case f.NArg() > 0:
 		return cfg, fmt.Errorf("unexpected argument %q; see --help", f.Arg(0))
-	case (endpoint == "") == (endpointFile == ""):
-		return cfg, errors.New("give either --endpoint or --endpoint-file")
 	case (cfg.Activation.ID == "") != (cfg.Activation.Code == ""):
 		return cfg, errors.New("--activation-id and --activation-code belong together")
 	case cfg.Activation.ID != "" && cfg.ActivationFile != "":
@@ -166,21 +164,8 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	case lv.UnmarshalText([]byte(strings.ToUpper(level))) != nil:
 		return cfg, fmt.Errorf("--log-level %q: want debug, info, warn or error", level)
 	}
-	for name, u := range map[string]string{"--endpoint": endpoint, "--s3-endpoint": s3} {
-		if u == "" {
-			continue
-		}
-		if _, err := agentlink.ParseEndpoint(u); err != nil {
-			return cfg, fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	cfg.Endpoint = FixedEndpoint(endpoint, s3)
-	if endpointFile != "" {
-		abs, err := filepath.Abs(endpointFile)
-		if err != nil {
-			return cfg, fmt.Errorf("--endpoint-file: %w", err)
-		}
-		cfg.Endpoint = withS3(EndpointFile(abs), s3)
+	if err := endpoints.apply(&cfg); err != nil {
+		return cfg, err
 	}
 	f.Visit(func(given *flag.Flag) { cfg.PolicyRequired = cfg.PolicyRequired || given.Name == "policy" })
 	if cfg.PolicyFile != "" {
@@ -194,16 +179,4 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	cfg.Logger = newLogger(stderr, lv, ok && systemd.IsJournal(os.Getenv, stream))
 	cfg.Notify = systemd.New(os.Getenv, os.Getpid())
 	return cfg, nil
-}
-
-// withS3 lets a given S3 win over the file's.
-func withS3(source func() (state.Endpoint, error), s3 string) func() (state.Endpoint, error) {
-	if s3 == "" {
-		return source
-	}
-	return func() (state.Endpoint, error) {
-		e, err := source()
-		e.S3 = s3
-		return e, err
-	}
 }

@@ -60,8 +60,12 @@ func (a *Agent) register(ctx context.Context) error {
 		}
 	}
 	id.Region = region
-	r := agentlink.Registrar{Endpoint: a.cfg.endpointSource(), HTTP: a.cfg.HTTP, Now: a.cfg.Now}
-	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+	r := agentlink.Registrar{Endpoint: a.cfg.endpoint(agentlink.ServiceSSM, region), HTTP: a.cfg.HTTP, Now: a.cfg.Now}
+	backoff := agentlink.Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second}
+	if a.cfg.Local {
+		backoff.Max = 2 * time.Second
+	}
+	for {
 		got, err := r.Register(ctx, act.ID, act.Code, id)
 		if err == nil {
 			id = got
@@ -70,7 +74,8 @@ func (a *Agent) register(ctx context.Context) error {
 		if agentlink.Permanent(err) {
 			return fmt.Errorf("%w; make a new activation and give it to the agent", err)
 		}
-		a.log.Warn("registration failed", "retry_in", pause, "error", err)
+		pause := backoff.Next(err)
+		a.log.Warn("registration failed", "retry_in", pause.Round(time.Millisecond), "error", err)
 		a.ready() // waiting for the service is what it does now
 		if err := sleep(ctx, pause); err != nil {
 			return err

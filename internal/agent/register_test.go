@@ -102,6 +102,10 @@ func TestFlags(t *testing.T) {
 	}{
 		{nil, "--endpoint"},
 		{[]string{"--endpoint", "http://h", "--endpoint-file", "f"}, "--endpoint"},
+		{append(good, "--service-domain", "amazonaws.com"), "--service-domain"},
+		{[]string{"--service-domain", "https://h/"}, "--service-domain"},
+		{append(good, "--ssmmessages-endpoint", "h:1"), "--ssmmessages-endpoint: "},
+		{append(good, "--ca-file", "/no/such.pem"), "--ca-file: "},
 		{[]string{"--endpoint", "127.0.0.1:1"}, "--endpoint: "},
 		{append(good, "--s3-endpoint", "x"), "--s3-endpoint: "},
 		{append(good, "--activation-id", "x"), "--activation-code"},
@@ -126,6 +130,28 @@ func TestFlags(t *testing.T) {
 	must(t, err)
 	if !cfg.Local || cfg.Path != "/p" || cfg.WorkDir != "w" || cfg.Region != "r" || cfg.Home != "/h" || cfg.Workers != 2 || cfg.Queue != 3 || cfg.StateDir != "s" {
 		t.Errorf("config %+v", cfg)
+	}
+	for _, tt := range []struct {
+		args []string
+		want map[string]string
+	}{
+		{good, map[string]string{"ssm": good[1], "ssmmessages": good[1], "ec2messages": good[1], "s3": ""}},
+		{append(good, "--s3-endpoint", "http://s3:1", "--ssmmessages-endpoint", "https://m"), map[string]string{"ssm": good[1], "ssmmessages": "https://m", "s3": "http://s3:1"}},
+		{[]string{"--service-domain", "amazonaws.com"}, map[string]string{
+			"ssm": "https://ssm.eu-west-1.amazonaws.com", "ssmmessages": "https://ssmmessages.eu-west-1.amazonaws.com",
+			"ec2messages": "https://ec2messages.eu-west-1.amazonaws.com", "s3": "",
+		}},
+		{[]string{"--service-domain", "Lab.test:8443", "--ec2messages-endpoint", "http://e"}, map[string]string{
+			"ssm": "https://ssm.eu-west-1.lab.test:8443", "ec2messages": "http://e", "s3": "https://s3.eu-west-1.lab.test:8443",
+		}},
+	} {
+		cfg, err := parseFlags(tt.args, &out, &errs)
+		must(t, err)
+		for service, want := range tt.want {
+			if got, err := cfg.endpoint(service, "eu-west-1")(); err != nil || got != want {
+				t.Errorf("%q: %s is at %s, %v; want %s", tt.args, service, got, err, want)
+			}
+		}
 	}
 	b := setup(t)
 	b.start()

@@ -129,6 +129,13 @@ func (a *Agent) resendOwed() error {
 	return nil
 }
 
+// room hears that the link has room again for replies that it could not hold.
+func (a *Agent) room() {
+	if err := a.resendOwed(); err != nil {
+		a.log.Error("send kept replies", "error", err)
+	}
+}
+
 // repeatFinal sends the last word on a command once more: the service offers it
 // again, so it may have lost it.
 func (a *Agent) repeatFinal(e *journal.Entry) {

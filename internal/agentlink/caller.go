@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,9 @@ import (
 
 const (
 	callTimeout = 15 * time.Second
+	// pollTimeout is for a call that the service answers when there is something
+	// to say; it holds it for 18 s at most.
+	pollTimeout = 25 * time.Second
 	// maxSkew is how far the host's clock may be from the service's Date header
 	// before requests are signed with the service's time. Services refuse
 	// signatures that are five minutes off.
@@ -29,6 +33,9 @@ type APIError struct {
 	Status    int    // HTTP
 	Code      string // AccessDeniedException; "" where the answer named none
 	Message   string
+	// RetryAfter is when the service wants to be asked again; 0 where it did not
+	// say.
+	RetryAfter time.Duration
 }
 
 // Error spells operation, code and message.
@@ -51,36 +58,47 @@ var authCodes = map[string]bool{
 
 // badKeys tells whether err says that the keys are not (or no longer) good.
 func badKeys(err error) bool {
-	var e *APIError
-	return errors.As(err, &e) && authCodes[e.Code]
+	e, ok := errors.AsType[*APIError](err)
+	return ok && authCodes[e.Code]
+}
+
+// deniedCodes are the refusals of an instance.
+var deniedCodes = map[string]bool{
+	"AccessDeniedException": true, "AccessDenied": true, "MachineFingerprintDoesNotMatch": true, "InvalidInstanceId": true,
 }
 
 // Denied tells whether err says that the service does not take this instance:
 // it was removed, or its key is not the registered one. Trying again soon does
 // not help.
 func Denied(err error) bool {
-	var e *APIError
-	return errors.As(err, &e) && (e.Code == "AccessDeniedException" || e.Code == "MachineFingerprintDoesNotMatch" ||
-		e.Code == "InvalidInstanceId")
+	e, ok := errors.AsType[*APIError](err)
+	return ok && (deniedCodes[e.Code] || e.Operation == wire.OpRequestManagedInstanceRoleToken && authCodes[e.Code])
+}
+
+// Busy tells whether err says that the service has too much to do: it throttles,
+// or is not available for the moment.
+func Busy(err error) bool {
+	e, ok := errors.AsType[*APIError](err)
+	return ok && (e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable ||
+		strings.Contains(e.Code, "Throttl") || e.Code == "TooManyUpdates")
 }
 
 // Permanent tells whether err is a refusal of the request itself, which the same
 // request will get again: 4xx but for throttling.
 func Permanent(err error) bool {
-	var e *APIError
-	return errors.As(err, &e) && e.Status >= 400 && e.Status < 500 && e.Status != http.StatusTooManyRequests &&
-		!strings.Contains(e.Code, "Throttl") && e.Code != "TooManyUpdates"
+	e, ok := errors.AsType[*APIError](err)
+	return ok && e.Status >= 400 && e.Status < 500 && !Busy(err)
 }
 
 // caller makes calls to the service and knows how far its clock is away.
 type caller struct {
-	endpoint EndpointSource
+	endpoint EndpointsSource
 	http     *http.Client
 	clock    func() time.Time
 	skew     atomic.Int64 // nanoseconds to add to clock; 0 below maxSkew
 }
 
-func newCaller(endpoint EndpointSource, client *http.Client, clock func() time.Time) *caller {
+func newCaller(endpoint EndpointsSource, client *http.Client, clock func() time.Time) *caller {
 	if client == nil {
 		client = NewHTTPClient()
 	}
@@ -113,15 +131,23 @@ type signer func(r *http.Request, body []byte, now time.Time) error
 
 func unsigned(*http.Request, []byte, time.Time) error { return nil }
 
-// call makes one JSON call of an operation. An answer other than 200 is an
-// *APIError.
+// call makes one JSON call of an operation of Systems Manager. An answer other
+// than 200 is an *APIError.
 func (c *caller) call(ctx context.Context, op string, in, out any, sign signer) error {
+	return c.callService(ctx, ServiceSSM, op, in, out, sign)
+}
+
+// targets begin the X-Amz-Target of each service's calls.
+var targets = map[string]string{ServiceSSM: wire.TargetSSM, ServiceLongPoll: wire.TargetMessageDelivery}
+
+// callService is call for any service with JSON calls.
+func (c *caller) callService(ctx context.Context, service, op string, in, out any, sign signer) error {
 	body, err := wire.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", op, err)
 	}
-	header := http.Header{"Content-Type": {wire.ContentType}, "X-Amz-Target": {wire.TargetSSM + op}}
-	answer, err := c.post(ctx, op, "/", header, body, http.StatusOK, sign)
+	header := http.Header{"Content-Type": {wire.ContentType}, "X-Amz-Target": {targets[service] + op}}
+	answer, err := c.post(ctx, request{service: service, op: op, path: "/", header: header, body: body, want: http.StatusOK}, sign)
 	if err != nil {
 		return err
 	}
@@ -134,54 +160,73 @@ func (c *caller) call(ctx context.Context, op string, in, out any, sign signer) 
 	return nil
 }
 
-// post makes one call and gives the body of an answer with the status want. A
-// request that was refused by a service whose clock proves to be elsewhere is
-// made once more with that clock.
-func (c *caller) post(ctx context.Context, op, path string, header http.Header, body []byte, want int, sign signer) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+// request is a call before it is signed.
+type request struct {
+	service, op, path string
+	header            http.Header
+	body              []byte
+	want              int // the status of an answer that is no refusal
+}
+
+// post makes one call and gives the body of its answer. A request that was
+// refused by a service whose clock proves to be elsewhere is made once more with
+// that clock.
+func (c *caller) post(ctx context.Context, q request, sign signer) ([]byte, error) {
+	timeout := callTimeout
+	if q.op == wire.OpGetMessages {
+		timeout = pollTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for try := 0; ; try++ {
-		status, answerHeader, answer, err := c.once(ctx, op, path, header, body, sign)
+		status, header, answer, err := c.once(ctx, q, sign)
 		if err != nil {
 			return nil, err
 		}
-		skewed := c.observe(answerHeader)
-		if status == want {
+		skewed := c.observe(header)
+		if status == q.want {
 			return answer, nil
 		}
 		if skewed && try == 0 {
 			continue
 		}
-		return nil, apiError(op, status, answer)
+		e := apiError(q.op, status, answer)
+		e.RetryAfter = parseRetryAfter(header, c.now())
+		return nil, e
 	}
 }
 
-func (c *caller) once(ctx context.Context, op, path string, header http.Header, body []byte, sign signer) (int, http.Header, []byte, error) {
-	raw, err := c.endpoint()
+// where gives the address of a service.
+func (c *caller) where(service string) (*url.URL, error) {
+	raw, err := c.endpoint(service)
 	if err != nil {
-		return 0, nil, nil, fmt.Errorf("find the service: %w", err)
+		return nil, fmt.Errorf("find the service: %w", err)
 	}
-	u, err := ParseEndpoint(raw)
+	return ParseEndpoint(raw)
+}
+
+func (c *caller) once(ctx context.Context, q request, sign signer) (int, http.Header, []byte, error) {
+	u, err := c.where(q.service)
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String()+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String()+q.path, bytes.NewReader(q.body))
 	if err != nil {
-		return 0, nil, nil, fmt.Errorf("make request of %s: %w", op, err)
+		return 0, nil, nil, fmt.Errorf("make request of %s: %w", q.op, err)
 	}
-	maps.Copy(r.Header, header)
+	maps.Copy(r.Header, q.header)
 	r.Header.Set("User-Agent", userAgent)
-	if err := sign(r, body, c.now()); err != nil {
-		return 0, nil, nil, fmt.Errorf("sign %s: %w", op, err)
+	if err := sign(r, q.body, c.now()); err != nil {
+		return 0, nil, nil, fmt.Errorf("sign %s: %w", q.op, err)
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return 0, nil, nil, fmt.Errorf("call %s: %w", op, err)
+		return 0, nil, nil, connectError("call "+q.op, u.Host, err)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, wire.MaxPayloadBytes+1))
 	if err != nil {
-		return 0, nil, nil, fmt.Errorf("read answer of %s: %w", op, err)
+		return 0, nil, nil, fmt.Errorf("read answer of %s: %w", q.op, err)
 	}
 	return resp.StatusCode, resp.Header, answer, nil
 }
@@ -199,6 +244,8 @@ func apiError(op string, status int, body []byte) *APIError {
 		}
 	} else if bytes.Contains(body, []byte("<AccessDeniedException>")) {
 		e.Code = "AccessDeniedException"
+	} else if bytes.Contains(body, []byte("HTTP request to an HTTPS server")) {
+		e.Message = "the service speaks TLS there: its endpoint begins with https://"
 	}
 	if len(e.Message) > 500 {
 		e.Message = e.Message[:500]

@@ -122,10 +122,13 @@ func (k *keyring) rotate(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("make key: %w", err)
 		}
-		k.identity.Next = next
-		if err := k.save(k.identity); err != nil {
+		planned := k.identity
+		planned.Next = next
+		// A key that was not saved must never be told to the service.
+		if err := k.save(planned); err != nil {
 			return err
 		}
+		k.identity = planned
 	}
 	pub, err := PublicKey(k.identity.Next)
 	if err != nil {

@@ -14,6 +14,10 @@
 //	control channel CreateControlChannel (POST, 201), websocket, OpenControlChannel (text frame), then binary frames
 //
 // A session that ends is followed by another after a pause with jitter, for as
-// long as Run's context lives. Nothing here is kept on disk: the caller makes a
-// reply durable before Send, and sends it again after a restart.
+// long as Run's context lives. While the channel cannot be opened, a poller takes
+// its place (poll.go, pollsend.go): GetMessages brings jobs to the same Handler,
+// and what the outbox holds goes out by SendReply, AcknowledgeMessage and
+// FailMessage. run.go decides which it is. Nothing here is kept on disk: the
+// caller makes a reply durable before Send, and sends it again after a restart, or
+// when Config.Room says that the outbox, which is bounded, takes more.
 package agentlink

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"ssmrun/internal/wire"
 )
 
 // EndpointSource tells where the service is, as a URL with a scheme (http or
@@ -16,6 +18,31 @@ type EndpointSource func() (string, error)
 // FixedEndpoint is a service that never moves.
 func FixedEndpoint(endpoint string) EndpointSource {
 	return func() (string, error) { return endpoint, nil }
+}
+
+// The services of an agent's calls, by the names that signatures and AWS's host
+// names have for them. Ours answers all three at one place.
+const (
+	ServiceSSM      = "ssm"                // registration, keys, heartbeats, parameters
+	ServiceMessages = wire.ChannelMessages // the control channel
+	ServiceLongPoll = wire.ChannelLongPoll // the fallback
+)
+
+// EndpointsSource tells where each of the services is, as an EndpointSource does
+// for all of them.
+type EndpointsSource func(service string) (string, error)
+
+// everywhere makes an EndpointsSource of one place.
+func (e EndpointSource) everywhere() EndpointsSource {
+	return func(string) (string, error) { return e() }
+}
+
+// RegionalEndpoints are the services under a domain as AWS names them:
+// https://SERVICE.REGION.DOMAIN.
+func RegionalEndpoints(region, domain string) EndpointsSource {
+	return func(service string) (string, error) {
+		return "https://" + service + "." + region + "." + domain, nil
+	}
 }
 
 // ParseEndpoint checks a service's address and gives it without a path.
@@ -41,7 +68,9 @@ func ParseEndpoint(endpoint string) (*url.URL, error) {
 
 // NewHTTPClient is the client that a Link uses where it is given none: HTTP/1.1
 // only, since a websocket cannot begin on HTTP/2, no redirects, since a
-// signature holds for one address, and one idle connection for a short time.
+// signature holds for one address, and one idle connection for a short time. It
+// goes through the proxy that the environment names (HTTPS_PROXY for https and
+// wss, HTTP_PROXY for http, NO_PROXY for what is reached without).
 func NewHTTPClient() *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.Protocols = new(http.Protocols)

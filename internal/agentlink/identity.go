@@ -134,7 +134,7 @@ func (r Registrar) Register(ctx context.Context, activationID, code string, id I
 	if err != nil {
 		return id, err
 	}
-	c := newCaller(r.Endpoint, r.HTTP, r.Now)
+	c := newCaller(r.Endpoint.everywhere(), r.HTTP, r.Now)
 	var out wire.RegisterManagedInstanceResponse
 	err = c.call(ctx, wire.OpRegisterManagedInstance, &wire.RegisterManagedInstanceRequest{
 		ActivationID: activationID, ActivationCode: code,

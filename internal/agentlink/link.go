@@ -2,8 +2,6 @@ package agentlink
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -41,9 +39,19 @@ type Timing struct {
 	Pong       time.Duration // how long a pong may take; 30s
 	ResendMin  time.Duration // first repetition of a reply, then doubled; 5s
 	ResendMax  time.Duration // 5m
-	BackoffMin time.Duration // first pause between sessions, then doubled; 1s
+	BackoffMin time.Duration // bound of the first pause between sessions, then doubled; 2s, see Backoff
 	BackoffMax time.Duration // 30s
 	DeniedMax  time.Duration // longest pause where the service denies the instance; 5m
+	Open       time.Duration // how long the control channel may take to open; 20s
+	// Fallback is how long the control channel may take to open before messages
+	// are polled for meanwhile; 8s.
+	Fallback time.Duration
+	// Poll bounds the pause after a poll that brought nothing new and was answered
+	// at once, for a service that does not hold polls; 2s.
+	Poll time.Duration
+	// Visibility is for how long a message that was not acknowledged stays hidden
+	// from polls, in whole seconds; 10s.
+	Visibility time.Duration
 }
 
 func (t Timing) withDefaults() Timing {
@@ -57,22 +65,33 @@ func (t Timing) withDefaults() Timing {
 	set(&t.Pong, 30*time.Second)
 	set(&t.ResendMin, 5*time.Second)
 	set(&t.ResendMax, 5*time.Minute)
-	set(&t.BackoffMin, time.Second)
+	set(&t.BackoffMin, 2*time.Second)
 	set(&t.BackoffMax, 30*time.Second)
 	set(&t.DeniedMax, 5*time.Minute)
+	set(&t.Open, 20*time.Second)
+	set(&t.Fallback, 8*time.Second)
+	set(&t.Poll, 2*time.Second)
+	set(&t.Visibility, 10*time.Second)
 	return t
 }
 
 // Config is what a Link needs.
 type Config struct {
 	Identity Identity
-	Endpoint EndpointSource
-	Handler  Handler
+	// Endpoint tells where the service is. Endpoints, where set, tells it instead
+	// where each service has a place of its own, as on AWS.
+	Endpoint  EndpointSource
+	Endpoints EndpointsSource
+	Handler   Handler
 	// Acked hears that the service has a reply; nil for nobody. It is called
 	// like a Handler.
 	Acked func(reply Reply)
-	// Opened hears that the control channel is open, before anything is read
-	// from it; nil for nobody.
+	// Room hears that there is room again after a tracked reply found none: the
+	// caller sends once more what the service has not acknowledged. It is called
+	// like a Handler; nil for nobody.
+	Room func()
+	// Opened hears that jobs may come: the control channel is open, before
+	// anything is read from it, or polling for messages begins; nil for nobody.
 	Opened func()
 	// Info is asked for with every heartbeat.
 	Info func() Info
@@ -99,20 +118,29 @@ type Link struct {
 	keys   *keyring
 	out    *outbox
 	rnd    *rand.Rand // used by Run's goroutine alone
+	poll   *poller
 
-	lastBeat time.Time // by Run's goroutine and the writer of its session
+	handling sync.Mutex // held while the Handler and what is called like it run
+
+	beating sync.Mutex // held during a heartbeat
 
 	mu     sync.Mutex
+	beats  beats
+	open   ways
 	status Status
 	done   chan struct{} // closed when Run has returned
 }
 
-// Status tells whether the channel is open, and since when that is so or not so.
+// ways are the ways to the service that are open.
+type ways struct{ channel, polls bool }
+
+// Status tells by which way jobs come, and since when that is so.
 type Status struct {
 	Connected bool
-	Since     time.Time
-	// Channel is the one that is open, as heartbeats name it; "" for none.
+	// Channel is ServiceMessages for the control channel, ServiceLongPoll where
+	// messages are polled for, "" where not connected.
 	Channel string
+	Since   time.Time
 	// Heartbeat is when the service last took a heartbeat; zero for never.
 	Heartbeat time.Time
 }
@@ -138,8 +166,14 @@ func New(cfg Config) *Link {
 	if cfg.Opened == nil {
 		cfg.Opened = func() {}
 	}
-	c := newCaller(cfg.Endpoint, cfg.HTTP, cfg.Now)
-	return &Link{
+	if cfg.Room == nil {
+		cfg.Room = func() {}
+	}
+	if cfg.Endpoints == nil {
+		cfg.Endpoints = cfg.Endpoint.everywhere()
+	}
+	c := newCaller(cfg.Endpoints, cfg.HTTP, cfg.Now)
+	l := &Link{
 		cfg:    cfg,
 		caller: c,
 		keys:   &keyring{caller: c, save: cfg.SaveIdentity, log: cfg.Logger, given: cfg.Keys, identity: cfg.Identity},
@@ -148,62 +182,24 @@ func New(cfg Config) *Link {
 		status: Status{Since: cfg.Now()},
 		done:   make(chan struct{}),
 	}
+	l.poll = &poller{l: l, wake: make(chan struct{}, 1)}
+	return l
 }
 
-// errStopped is what the end of a session is put down to when Run's context ended.
-var errStopped = errors.New("the agent stops")
-
-// Run keeps the control channel open until ctx ends, then closes it with a
-// normal closure, which tells the service at once that the agent is gone. It is
-// called once.
-func (l *Link) Run(ctx context.Context) {
-	defer close(l.done)
-	pause := l.cfg.Timing.BackoffMin
-	var said string
-	var saidAt time.Time
-	for ctx.Err() == nil {
-		opened, err := l.session(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		limit := l.cfg.Timing.BackoffMax
-		switch {
-		case opened:
-			pause = l.cfg.Timing.BackoffMin
-		case Denied(err):
-			limit = l.cfg.Timing.DeniedMax
-		}
-		// A service that is away is said once, not with every attempt.
-		level := slog.LevelDebug
-		if opened || err.Error() != said || time.Since(saidAt) > 10*time.Minute {
-			level, said, saidAt = slog.LevelWarn, err.Error(), time.Now()
-		}
-		wait := pause/2 + time.Duration(l.rnd.Int64N(int64(pause/2)+1))
-		l.cfg.Logger.Log(ctx, level, "no connection to the service", "retry_in", wait.Round(time.Millisecond), "error", err)
-		pause = min(2*pause, limit)
-		t := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return
-		case <-t.C:
-		}
-	}
-}
-
-// Send sends a reply as soon as the channel is open. A tracked one is repeated
-// until it is acknowledged; the caller has made it durable before. An untracked
-// one is lost where the channel is not open. Send never blocks.
+// Send sends a reply as soon as a way to the service is open. A tracked one is
+// repeated until it is acknowledged; the caller has made it durable before, and
+// sends it again where Config.Room asks for it. An untracked one is lost where no
+// way is open. Send never blocks.
 func (l *Link) Send(r Reply) {
 	if r.Tracked {
 		l.out.add(r)
 		return
 	}
-	l.out.frame(l.encode(r))
+	l.out.send(outgoing{reply: r})
 }
 
-// Flush waits until every tracked reply is acknowledged, ctx ends, or the
-// channel is not open. It gives how many replies still wait.
+// Flush waits until every tracked reply is acknowledged, ctx ends, or no way to
+// the service is open. It gives how many replies still wait.
 func (l *Link) Flush(ctx context.Context) int {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -234,39 +230,32 @@ func (l *Link) Parameters(ctx context.Context, names []string, decrypt bool) (wi
 	return out, err
 }
 
-// Status tells whether the control channel is open.
+// Status tells by which way jobs come.
 func (l *Link) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.status
 }
 
-func (l *Link) setConnected(c bool) {
+// setOpen changes which ways are open. The control channel counts before polls.
+func (l *Link) setOpen(change func(*ways)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.status = Status{Connected: c, Since: l.cfg.Now(), Heartbeat: l.status.Heartbeat}
-	if c {
-		l.status.Channel = wire.ChannelMessages
+	change(&l.open)
+	channel := ""
+	switch {
+	case l.open.channel:
+		channel = ServiceMessages
+	case l.open.polls:
+		channel = ServiceLongPoll
+	}
+	if channel != l.status.Channel {
+		l.status = Status{Connected: channel != "", Channel: channel, Since: l.cfg.Now(), Heartbeat: l.status.Heartbeat}
 	}
 }
 
-// heartbeat tells the service that the instance lives, and what it is.
-func (l *Link) heartbeat(ctx context.Context, channel string) error {
-	info := l.cfg.Info()
-	in := &wire.UpdateInstanceInformationRequest{
-		InstanceID: l.cfg.Identity.InstanceID, AgentName: info.AgentName, AgentVersion: info.AgentVersion,
-		AgentStatus: wire.AgentStatusActive, ComputerName: info.ComputerName, IPAddress: info.IPAddress,
-		PlatformType: info.PlatformType, PlatformName: info.PlatformName, PlatformVersion: info.PlatformVersion,
-		SSMConnectionChannel: channel,
-	}
-	err := l.keys.signed(ctx, "ssm", func(s signer) error {
-		return l.caller.call(ctx, wire.OpUpdateInstanceInformation, in, nil, s)
-	})
-	if err != nil {
-		return fmt.Errorf("heartbeat: %w", err)
-	}
+func (l *Link) channelOpen() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.status.Heartbeat = l.cfg.Now()
-	return nil
+	return l.open.channel
 }

@@ -31,12 +31,26 @@ var testKey = sync.OnceValue(func() agentlink.Identity {
 // echo acknowledges jobs and remembers them.
 type echo struct {
 	jobs chan wire.AgentJob
+
+	mu   sync.Mutex
 	code string
 }
 
+func (e *echo) set(code string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.code = code
+}
+
 func (e *echo) HandleJob(job wire.AgentJob, ack func(string, string)) {
-	ack(e.code, "Successful")
-	e.jobs <- job
+	e.mu.Lock()
+	code := e.code
+	e.mu.Unlock()
+	ack(code, "Successful")
+	select {
+	case e.jobs <- job:
+	default: // nobody wants to know
+	}
 }
 
 type bundle struct {
@@ -78,6 +92,27 @@ func setup(t *testing.T, change func(*agentlink.Config, *linktest.Server)) *bund
 	b.stop = func() { cancel(); wg.Wait() }
 	t.Cleanup(b.stop)
 	return b
+}
+
+var errDisk = errors.New("the disk is full")
+
+// run runs another link for the bundle's instance, with another identity, until
+// the function it gives is called, which tells what was saved last.
+func run(t *testing.T, b *bundle, id agentlink.Identity) func() *agentlink.Identity {
+	t.Helper()
+	var saved *agentlink.Identity
+	l := agentlink.New(agentlink.Config{
+		Identity: id, Endpoint: agentlink.FixedEndpoint(b.srv.URL()), Handler: b.echo,
+		Info:         func() agentlink.Info { return agentlink.Info{} },
+		SaveIdentity: func(i agentlink.Identity) error { saved = &i; return nil },
+		Timing:       agentlink.Timing{BackoffMin: 20 * time.Millisecond, BackoffMax: 50 * time.Millisecond, DeniedMax: 60 * time.Millisecond},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { l.Run(ctx) })
+	stop := func() *agentlink.Identity { cancel(); wg.Wait(); return saved }
+	t.Cleanup(func() { stop() })
+	return stop
 }
 
 func receive[T any](t *testing.T, what string, c <-chan T) T {
@@ -342,19 +377,6 @@ func TestKeyPairIsChangedOnDemand(t *testing.T) {
 			t.Fatal("the new key did not take the old one's place")
 		}
 	}
-}
-
-func TestBadFramesAreDropped(t *testing.T) {
-	t.Parallel()
-	b := setup(t, nil)
-	_, n := b.srv.WaitKind("open", 0)
-	b.srv.SendRaw([]byte("no frame"))
-	b.srv.Send(wire.TypeAgentJob, map[string]any{"JobId": 3})
-	b.srv.Send(wire.TypeAgentJobReplyAck, wire.AgentJobReplyAck{AcknowledgedMessageID: "no uuid"})
-	b.srv.Send(wire.TypeAgentJobReplyAck, wire.AgentJobReplyAck{AcknowledgedMessageID: uuid.NewString()})
-	b.srv.Send(wire.TypeInteractiveShell, struct{}{})
-	job := b.srv.SendCommand(wire.SendCommandPayload{CommandID: "c", DocumentContent: json.RawMessage("{}")})
-	b.srv.WaitAck(job, n)
 }
 
 func TestRegister(t *testing.T) {

@@ -15,31 +15,32 @@ import (
 	"ssmrun/internal/wire"
 )
 
-const (
-	dialTimeout  = 20 * time.Second
-	writeTimeout = 30 * time.Second
-)
+const writeTimeout = 30 * time.Second
 
 // session opens the control channel and serves it until it ends. opened tells
 // whether it was open at all; err why it ended or did not open.
 func (l *Link) session(ctx context.Context) (opened bool, err error) {
-	if l.lastBeat.IsZero() || time.Since(l.lastBeat) >= l.cfg.Timing.Heartbeat {
-		if err := l.heartbeat(ctx, ""); err != nil {
+	if !l.beaten() || l.beatDue() <= 0 {
+		if err := l.beat(ctx, ""); err != nil {
 			return false, err
 		}
-		l.lastBeat = time.Now()
 	}
-	conn, err := l.open(ctx)
+	if _, err := l.keys.get(ctx); err != nil {
+		return false, err
+	}
+	// A channel that neither opens nor fails shall keep no job waiting.
+	slow := time.AfterFunc(l.cfg.Timing.Fallback, func() { l.poll.begin(ctx, errSlow) })
+	conn, err := l.openChannel(ctx)
+	slow.Stop()
 	if err != nil {
 		return false, err
 	}
 	defer conn.CloseNow() //nolint:errcheck // it is closed already where that matters
-	l.out.restart()
-	l.setConnected(true)
-	defer l.setConnected(false)
+	l.setOpen(func(w *ways) { w.channel = true })
+	defer l.setOpen(func(w *ways) { w.channel = false })
+	l.out.restart(l.poll.end())
 	l.cfg.Opened()
 	l.cfg.Logger.Info("connected to the service", "instance", l.cfg.Identity.InstanceID)
-
 	// The reader ends with the connection, the writer with the context of the
 	// session; each ends the other.
 	sctx, end := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -57,14 +58,16 @@ func (l *Link) session(ctx context.Context) (opened bool, err error) {
 	return true, context.Cause(sctx)
 }
 
-// open makes the control channel: POST, websocket, text frame.
-func (l *Link) open(ctx context.Context) (*websocket.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+// openChannel makes the control channel: POST, websocket, text frame. Its errors
+// are channelErrors.
+func (l *Link) openChannel(ctx context.Context) (*websocket.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timing.Open)
 	defer cancel()
 	path := wire.ControlChannelPath(l.cfg.Identity.InstanceID)
 	var created wire.CreateControlChannelResponse
 	var conn *websocket.Conn
-	err := l.keys.signed(ctx, "ssmmessages", func(s signer) error {
+	joining := false
+	err := l.keys.signed(ctx, ServiceMessages, func(s signer) error {
 		id, err := uuid.NewRandom()
 		if err != nil {
 			return fmt.Errorf("make request id: %w", err)
@@ -74,23 +77,26 @@ func (l *Link) open(ctx context.Context) (*websocket.Conn, error) {
 			return fmt.Errorf("encode control channel request: %w", err)
 		}
 		header := http.Header{"Content-Type": {"application/json"}}
-		answer, err := l.caller.post(ctx, "CreateControlChannel", path, header, body, http.StatusCreated, s)
+		answer, err := l.caller.post(ctx, request{
+			service: ServiceMessages, op: "CreateControlChannel", path: path, header: header, body: body, want: http.StatusCreated,
+		}, s)
 		if err != nil {
 			return err
 		}
 		if created, err = wire.DecodeCreateControlChannelResponse(answer); err != nil {
 			return err
 		}
+		joining = true
 		conn, err = l.dial(ctx, path, s)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open control channel: %w", err)
+		return nil, &channelError{err, joining}
 	}
 	conn.SetReadLimit(wire.MaxFrameBytes)
 	id, err := uuid.NewRandom()
 	if err != nil {
-		return nil, fmt.Errorf("make request id: %w", err)
+		return nil, &channelError{fmt.Errorf("make request id: %w", err), joining}
 	}
 	info := l.cfg.Info()
 	hello, err := wire.Marshal(wire.OpenControlChannel{
@@ -102,17 +108,13 @@ func (l *Link) open(ctx context.Context) (*websocket.Conn, error) {
 	}
 	if err != nil {
 		conn.CloseNow() //nolint:errcheck // the write's error says more
-		return nil, fmt.Errorf("open control channel: %w", err)
+		return nil, &channelError{err, joining}
 	}
 	return conn, nil
 }
 
 func (l *Link) dial(ctx context.Context, path string, sign signer) (*websocket.Conn, error) {
-	raw, err := l.cfg.Endpoint()
-	if err != nil {
-		return nil, fmt.Errorf("find the service: %w", err)
-	}
-	u, err := ParseEndpoint(raw)
+	u, err := l.caller.where(ServiceMessages)
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +132,11 @@ func (l *Link) dial(ctx context.Context, path string, sign signer) (*websocket.C
 	if err != nil {
 		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 			l.caller.observe(resp.Header)
-			return nil, apiError("websocket", resp.StatusCode, nil)
+			e := apiError("websocket", resp.StatusCode, nil)
+			e.RetryAfter = parseRetryAfter(resp.Header, l.caller.now())
+			return nil, e
 		}
-		return nil, fmt.Errorf("open websocket: %w", err)
+		return nil, connectError("open websocket", u.Host, err)
 	}
 	return conn, nil
 }
@@ -161,6 +165,8 @@ func (l *Link) handle(f wire.Frame) {
 			l.cfg.Logger.Warn("dropped a job of the service", "error", err)
 			return
 		}
+		l.handling.Lock()
+		defer l.handling.Unlock()
 		l.cfg.Handler.HandleJob(job, func(code, message string) { l.ack(f, job, code, message) })
 	case wire.TypeAgentJobReplyAck:
 		var a wire.AgentJobReplyAck
@@ -173,11 +179,22 @@ func (l *Link) handle(f wire.Frame) {
 			l.cfg.Logger.Warn("dropped an acknowledgement of the service", "error", "acknowledgedMessageId is no UUID")
 			return
 		}
-		if l.out.acked(id) {
-			l.cfg.Acked(Reply{ID: id, Tracked: true})
-		}
+		l.acked(id)
 	default:
 		l.cfg.Logger.Debug("ignored a message of the service", "type", f.Type)
+	}
+}
+
+// acked drops a reply that the service has.
+func (l *Link) acked(id uuid.UUID) {
+	known, room := l.out.acked(id)
+	l.handling.Lock()
+	defer l.handling.Unlock()
+	if known {
+		l.cfg.Acked(Reply{ID: id, Tracked: true})
+	}
+	if room {
+		l.cfg.Room()
 	}
 }
 
@@ -191,7 +208,7 @@ func (l *Link) ack(f wire.Frame, job wire.AgentJob, code, message string) {
 		l.cfg.Logger.Error("could not acknowledge a job", "job", job.JobID, "error", err)
 		return
 	}
-	l.out.frame(out.Encode())
+	l.out.send(outgoing{frame: out.Encode()})
 }
 
 func (l *Link) encode(r Reply) []byte {
@@ -213,7 +230,7 @@ func (l *Link) write(ctx context.Context, conn *websocket.Conn) error {
 	t := l.cfg.Timing
 	ping := time.NewTicker(t.Ping)
 	defer ping.Stop()
-	beat := time.NewTimer(max(0, t.Heartbeat-time.Since(l.lastBeat)))
+	beat := time.NewTimer(max(0, l.beatDue()))
 	defer beat.Stop()
 	resend := time.NewTimer(0)
 	defer resend.Stop()
@@ -232,16 +249,12 @@ func (l *Link) write(ctx context.Context, conn *websocket.Conn) error {
 				}
 			})
 		case <-beat.C:
-			wg.Go(func() { beaten <- l.heartbeat(ctx, wire.ChannelMessages) })
+			wg.Go(func() { beaten <- l.beat(ctx, "") })
 		case err := <-beaten:
-			next := t.Heartbeat
-			if err == nil {
-				l.lastBeat = time.Now()
-			} else if ctx.Err() == nil {
+			if err != nil && ctx.Err() == nil {
 				l.cfg.Logger.Warn("heartbeat failed", "error", err)
-				next = min(next, 30*time.Second)
 			}
-			beat.Reset(next)
+			beat.Reset(max(0, l.beatDue()))
 		case <-l.out.wake:
 			resend.Reset(0)
 		case <-resend.C:
@@ -258,11 +271,15 @@ func (l *Link) write(ctx context.Context, conn *websocket.Conn) error {
 
 // drain sends everything that is due and gives when the next is.
 func (l *Link) drain(ctx context.Context, conn *websocket.Conn) (time.Time, error) {
-	frames, replies, next := l.out.take(time.Now())
+	once, replies, next := l.out.take(time.Now())
 	for _, r := range replies {
-		frames = append(frames, l.encode(r))
+		once = append(once, outgoing{reply: r})
 	}
-	for _, b := range frames {
+	for _, m := range once {
+		b := m.frame
+		if b == nil {
+			b = l.encode(m.reply)
+		}
 		wctx, cancel := context.WithTimeout(ctx, writeTimeout)
 		err := conn.Write(wctx, websocket.MessageBinary, b)
 		cancel()

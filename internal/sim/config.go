@@ -36,8 +36,8 @@ type Config struct {
 	// Sources are the addresses that connections come from, in turns; empty
 	// leaves it to the system. One address has about 28,000 ports.
 	Sources []netip.Addr
-	// Dials is how many agents are let to connect at the same time at the
-	// start; 64.
+	// Dials is how many agents are let to register, and then to connect, at the
+	// same time at the start; 64.
 	Dials int
 	Answer
 	// Timing is agentlink's; its defaults are the genuine agent's.

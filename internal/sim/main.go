@@ -90,7 +90,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 		cfg.Sources = append(cfg.Sources, a)
 		return err
 	})
-	f.IntVar(&cfg.Dials, "dials", 64, "`number` of agents that connect at the same time at the start")
+	f.IntVar(&cfg.Dials, "dials", 64, "`number` of agents that register, and then connect, at the same time at the start")
 	f.IntVar(&cfg.ExitCode, "exit-code", 0, "exit `code` of every step")
 	f.DurationVar(&cfg.Delay, "delay", 0, "how long a command takes (`duration`)")
 	f.Float64Var(&cfg.Silent, "silent", 0, "`share` of the agents, 0 to 1, that take commands and never tell a result")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -12,8 +13,9 @@ import (
 	"ssmrun/internal/agentlink"
 )
 
-// registering is how many registrations are under way at the same time.
-const registering = 32
+// tries is how often a registration is tried that the service had no time for,
+// or did not answer: two minutes altogether, about.
+const tries = 12
 
 // register makes the instances that are missing, and keeps whichever it made.
 func (f *Fleet) register(ctx context.Context) error {
@@ -41,7 +43,7 @@ func (f *Fleet) register(ctx context.Context) error {
 		return failed
 	}
 	var wg sync.WaitGroup
-	for n := range min(registering, missing) {
+	for n := range min(f.cfg.Dials, missing) {
 		r := agentlink.Registrar{Endpoint: f.cfg.Place.endpoint(), HTTP: f.client(n)}
 		wg.Go(func() {
 			// After a failure the others finish what they have begun: a
@@ -66,7 +68,8 @@ func (f *Fleet) registerOne(ctx context.Context, r agentlink.Registrar, codes *a
 		return instance{}, fmt.Errorf("make fingerprint: %w", err)
 	}
 	i := instance{Fingerprint: id.String()}
-	for {
+	backoff := agentlink.Backoff{Min: time.Second, Max: 20 * time.Second}
+	for try := 1; ; try++ {
 		a, n, ok := codes.current()
 		if !ok {
 			return i, errors.New("no activation is left that takes more: give another --activation ID:CODE (one takes 1,000 at most)")
@@ -76,6 +79,13 @@ func (f *Fleet) registerOne(ctx context.Context, r agentlink.Registrar, codes *a
 			f.cfg.Logger.Info("an activation takes no more", "activation", a.ID, "reason", e.Message)
 			codes.next(n)
 			continue
+		}
+		if err != nil && !agentlink.Permanent(err) && try < tries && ctx.Err() == nil {
+			select {
+			case <-time.After(backoff.Next(err)):
+				continue
+			case <-ctx.Done():
+			}
 		}
 		i.ID = made.InstanceID
 		return i, err

@@ -30,6 +30,9 @@ func (s *Server) serveChannel(w http.ResponseWriter, r *http.Request, id string,
 		refuse(w, code, err.Error())
 		return
 	}
+	if s.spoil(w, r, set) {
+		return
+	}
 	if r.Method == http.MethodPost {
 		var in wire.CreateControlChannelRequest
 		if err := json.Unmarshal(body, &in); err != nil || in.RequestID == "" || in.MessageSchemaVersion != "1.0" {
@@ -59,6 +62,10 @@ func (s *Server) serveChannel(w http.ResponseWriter, r *http.Request, id string,
 	var open wire.OpenControlChannel
 	if err != nil || typ != websocket.MessageText || wire.Unmarshal(hello, &open) != nil || open.TokenValue != "token-"+id {
 		_ = conn.Close(websocket.StatusPolicyViolation, "opening frame")
+		return
+	}
+	if set.Channel == ChannelShort {
+		s.add(Event{Kind: "spoilt channel"})
 		return
 	}
 	s.serveFrames(ctx, conn)

@@ -8,13 +8,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/hex"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -76,6 +74,8 @@ type Server struct {
 	opened   int
 	s3       map[string]*object
 	uploads  map[string]*upload
+	queue    []*queued
+	secure   *tls.Config // of StartTLS
 }
 
 // Settings may be changed while the server runs, with Set.
@@ -104,6 +104,21 @@ type Settings struct {
 	// Parameters are the stored parameters; a SecureString's value is shown to
 	// who asks for decryption.
 	Parameters []wire.Parameter
+	// Channel is what is wrong with the control channel: one of the Channel
+	// constants; "" for nothing.
+	Channel string
+	// PollFail makes that many calls of an operation of ec2messages answer 503.
+	PollFail map[string]int
+	// RetryAfter is what an answer 503 says.
+	RetryAfter string
+	// PollAtOnce answers polls at once; PollAnswer, where set, with this.
+	PollAtOnce bool
+	PollAnswer string
+	// Visibility is for how long a message is hidden that a poll brought; what the
+	// poll asks for where 0.
+	Visibility time.Duration
+	// LoseReplyAnswer takes a SendReply and drops the answer.
+	LoseReplyAnswer bool
 	// ParametersFail makes that many GetParameters answer 500.
 	ParametersFail int
 }
@@ -129,7 +144,21 @@ func New(t testing.TB) *Server {
 }
 
 // URL is the server's endpoint. It stays the same over Stop and Start.
-func (s *Server) URL() string { return "http://" + s.addr }
+func (s *Server) URL() string {
+	if s.secure != nil {
+		return "https://" + s.addr
+	}
+	return "http://" + s.addr
+}
+
+// Secure starts the server again, at another address, with TLS.
+func (s *Server) Secure(c tls.Certificate) {
+	s.t.Helper()
+	s.Stop()
+	s.secure = &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS12}
+	s.addr = "127.0.0.1:0"
+	s.Start()
+}
 
 // Start listens again after Stop.
 func (s *Server) Start() {
@@ -139,7 +168,10 @@ func (s *Server) Start() {
 		s.t.Fatal(err)
 	}
 	s.addr = l.Addr().String()
-	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
+	if s.secure != nil {
+		l = tls.NewListener(l, s.secure)
+	}
+	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
 	srv := s.http
 	go srv.Serve(l) //nolint:errcheck // ends with Stop
 }
@@ -240,7 +272,7 @@ func (s *Server) waitFor(what string, holds func() bool) {
 	for !holds() {
 		if late {
 			var all []string
-			for _, e := range s.events {
+			for _, e := range s.events[max(0, len(s.events)-200):] {
 				all = append(all, e.Kind+" "+e.JobID+" "+e.Ack.StatusCode+e.Reply.DocumentStatus)
 			}
 			s.t.Fatalf("no %s within %v; events:\n%s", what, Deadline, strings.Join(all, "\n"))
@@ -269,7 +301,7 @@ func (s *Server) WaitFinal(jobID string, from int) (Event, int) {
 
 // Final tells whether the event is a reply that ends a command.
 func (e Event) Final() bool {
-	return e.Kind == wire.TypeAgentJobReply && e.Topic == wire.TopicSendCommand && e.Reply.DocumentStatus != wire.StatusInProgress
+	return e.told() && e.Topic != wire.TopicCancelCommand && e.Reply.DocumentStatus != wire.StatusInProgress
 }
 
 // Send sends a frame on every open channel and gives its message id.
@@ -349,6 +381,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveCall(w, r, op, set)
 		return
 	}
+	if op, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), wire.TargetMessageDelivery); ok {
+		s.servePolls(w, r, op, set)
+		return
+	}
 	s.serveS3(w, r, set)
 }
 
@@ -377,181 +413,5 @@ func (s *Server) verify(r *http.Request, hash, service string, set Settings) (co
 	if err := v.Verify(r, signed, hash, secret, token); err != nil {
 		return "InvalidSignatureException", err
 	}
-	return "", nil
-}
-
-func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, op string, set Settings) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		refuse(w, "SerializationException", err.Error())
-		return
-	}
-	e := Event{Kind: op}
-	defer func() { s.add(e) }()
-	if set.Deny {
-		e.Kind = "refused " + op
-		refuse(w, "AccessDeniedException", "denied")
-		return
-	}
-	var out any = struct{}{}
-	var code string
-	switch op {
-	case wire.OpRegisterManagedInstance:
-		out, code, err = s.register(r, body)
-	case wire.OpRequestManagedInstanceRoleToken:
-		out, code, err = s.roleToken(r, body, set)
-	case wire.OpUpdateManagedInstancePublicKey:
-		code, err = s.newKey(r, body, set)
-		if err == nil && set.LoseKeyAnswer {
-			conn, _, _ := w.(http.Hijacker).Hijack()
-			conn.Close()
-			return
-		}
-	case wire.OpUpdateInstanceInformation:
-		if code, err = s.verify(r, sigv4.PayloadHash(body), "ssm", set); err == nil {
-			err = wire.Unmarshal(body, &e.Info)
-		}
-	case wire.OpGetParameters:
-		if set.ParametersFail > 0 {
-			s.Set(func(set *Settings) { set.ParametersFail-- })
-			e.Kind = "failed " + op
-			w.WriteHeader(http.StatusInternalServerError)
-			return
-		}
-		out, code, err = s.parameters(r, body, set)
-	default:
-		code, err = "UnknownOperationException", errors.New(op)
-	}
-	if err != nil {
-		e.Kind = "refused " + op
-		refuse(w, code, err.Error())
-		return
-	}
-	w.Header().Set("Content-Type", wire.ContentType)
-	b, err := wire.Marshal(out)
-	if err != nil {
-		panic(err)
-	}
-	_, _ = w.Write(b)
-}
-
-func (s *Server) parameters(r *http.Request, body []byte, set Settings) (any, string, error) {
-	if code, err := s.verify(r, sigv4.PayloadHash(body), "ssm", set); err != nil {
-		return nil, code, err
-	}
-	var in wire.GetParametersRequest
-	if err := wire.Unmarshal(body, &in); err != nil || len(in.Names) > 10 {
-		return nil, "ValidationException", errors.Join(err, fmt.Errorf("%d names", len(in.Names)))
-	}
-	out := wire.GetParametersResponse{Parameters: []wire.Parameter{}, InvalidParameters: []string{}}
-	for _, name := range in.Names {
-		i := slices.IndexFunc(set.Parameters, func(p wire.Parameter) bool { return p.Name+p.Selector == name })
-		if i < 0 {
-			out.InvalidParameters = append(out.InvalidParameters, name)
-			continue
-		}
-		p := set.Parameters[i]
-		if p.Type == "SecureString" && !in.WithDecryption {
-			p.Value = "sealed"
-		}
-		out.Parameters = append(out.Parameters, p)
-	}
-	return out, "", nil
-}
-
-func (s *Server) register(r *http.Request, body []byte) (any, string, error) {
-	var in wire.RegisterManagedInstanceRequest
-	if err := wire.Unmarshal(body, &in); err != nil {
-		return nil, "SerializationException", err
-	}
-	if r.Header.Get("Authorization") != "" {
-		return nil, "ValidationException", errors.New("a registration is not signed")
-	}
-	if in.ActivationID != s.ActivationID || in.ActivationCode != s.ActivationCode {
-		return nil, "InvalidActivation", errors.New("activation not found")
-	}
-	key, err := parseKey(in.PublicKey)
-	if err != nil {
-		return nil, "ValidationException", err
-	}
-	s.Know(in.Fingerprint, key)
-	return wire.RegisterManagedInstanceResponse{InstanceID: s.InstanceID}, "", nil
-}
-
-func parseKey(text string) (*rsa.PublicKey, error) {
-	der, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil, err
-	}
-	k, err := x509.ParsePKIXPublicKey(der)
-	if err != nil {
-		return nil, err
-	}
-	key, ok := k.(*rsa.PublicKey)
-	if !ok || key.N.BitLen() != 2048 {
-		return nil, errors.New("want RSA-2048")
-	}
-	return key, nil
-}
-
-// verifyRSA checks a signature by the registered key.
-func (s *Server) verifyRSA(r *http.Request, body []byte, set Settings) error {
-	signed, err := sigv4.Parse(r)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	key := s.key
-	s.mu.Unlock()
-	if signed.AccessKeyID != s.InstanceID || key == nil {
-		return errors.New("unknown instance")
-	}
-	v := sigv4.Verifier{Now: func() time.Time { return time.Now().Add(set.ClockOffset) }}
-	return v.VerifyRSA(r, signed, sigv4.PayloadHash(body), key)
-}
-
-func (s *Server) roleToken(r *http.Request, body []byte, set Settings) (any, string, error) {
-	var in wire.RequestManagedInstanceRoleTokenRequest
-	if err := wire.Unmarshal(body, &in); err != nil {
-		return nil, "SerializationException", err
-	}
-	if err := s.verifyRSA(r, body, set); err != nil {
-		return nil, "InvalidSignatureException", err
-	}
-	raw := make([]byte, 30)
-	_, _ = rand.Read(raw)
-	life := set.TokenLife
-	if life == 0 {
-		life = time.Hour
-	}
-	out := wire.RequestManagedInstanceRoleTokenResponse{
-		AccessKeyID: "ASIA" + strings.ToUpper(hex.EncodeToString(raw[:8])), SecretAccessKey: hex.EncodeToString(raw[8:20]),
-		SessionToken: hex.EncodeToString(raw[20:]), UpdateKeyPair: set.NewKeys,
-		TokenExpirationDate: wire.Epoch{Time: time.Now().Add(set.ClockOffset + life)},
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if in.Fingerprint != s.print {
-		return nil, "MachineFingerprintDoesNotMatch", errors.New("fingerprint")
-	}
-	s.secrets[out.AccessKeyID], s.tokens[out.AccessKeyID] = out.SecretAccessKey, out.SessionToken
-	return out, "", nil
-}
-
-func (s *Server) newKey(r *http.Request, body []byte, set Settings) (string, error) {
-	var in wire.UpdateManagedInstancePublicKeyRequest
-	if err := wire.Unmarshal(body, &in); err != nil {
-		return "SerializationException", err
-	}
-	if err := s.verifyRSA(r, body, set); err != nil {
-		return "InvalidSignatureException", err
-	}
-	key, err := parseKey(in.NewPublicKey)
-	if err != nil {
-		return "ValidationException", err
-	}
-	s.mu.Lock()
-	s.key, s.Settings.NewKeys = key, false
-	s.mu.Unlock()
 	return "", nil
 }
