@@ -116,6 +116,10 @@ func TestLastPollBringsAMessage(t *testing.T) {
 		t.Errorf("acknowledged %+v, %d messages wait", e, b.srv.Waiting())
 	}
 	receive(t, "job", b.echo.jobs)
+	// From then on replies go over the channel.
+	b.srv.Wait("a heartbeat that tells of the channel", 0, func(e linktest.Event) bool {
+		return e.Kind == wire.OpUpdateInstanceInformation && e.Info.SSMConnectionChannel == wire.ChannelMessages
+	})
 	r := reply(b.srv.JobID("late"), wire.StatusSuccess)
 	b.link.Send(r)
 	if e, _ := b.srv.WaitFinal(b.srv.JobID("late"), n); e.Kind != wire.TypeAgentJobReply {
