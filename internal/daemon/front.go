@@ -21,15 +21,16 @@ import (
 )
 
 // front is the one port: it finds out which protocol a request speaks, proves
-// whose it is, and passes it on. What it dispatches by, in this order: the path
-// of the control channel, the prefix of X-Amz-Target, the service in the
-// credential's scope.
+// whose it is, and passes it on. What it dispatches by, in this order: the host
+// name (host.go), the path of the control channel, the prefix of X-Amz-Target,
+// the service in the credential's scope.
 type front struct {
 	api      *awsapi.API
 	gateway  *gateway.Gateway
 	identity *identity.Service
 	store    store.Store
 	objects  http.Handler // nil: no embedded S3 endpoint
+	hosts    hostNames
 	regions  map[string]bool
 	verifier *sigv4.Verifier
 	audit    *auditLog
@@ -60,6 +61,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// signatures are checked with.
 	w.Header().Set("Date", q.record.Time.UTC().Format(http.TimeFormat))
 	target := r.Header.Get("X-Amz-Target")
+	if at := f.hosts.read(r.Host); at.service != "" && !f.enter(q, at) {
+		return
+	}
 	if id, ok := wire.ParseControlChannelPath(r.URL.Path); ok {
 		f.controlChannel(q, id)
 		return

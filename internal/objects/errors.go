@@ -110,3 +110,9 @@ func requestID() string {
 	_, _ = rand.Read(b[:]) // never fails
 	return strings.ToUpper(hex.EncodeToString(b[:]))
 }
+
+// WriteError answers a request with an error in S3's shape, for what is refused
+// before it reaches a Server.
+func WriteError(w http.ResponseWriter, r *http.Request, status int, code, message string) {
+	(&refusal{status: status, code: code, message: message}).write(w, r)
+}
