@@ -79,26 +79,24 @@ func cutLast(name string) (before, last string) {
 // ask for buckets without a signature, and want to be told in S3's words.
 func (f *front) enter(q *request, at host) bool {
 	signed, err := sigv4.Parse(q.r)
-	if at.service == "s3" {
-		f.enterS3(q, at, signed)
-		return false
-	}
-	switch {
-	case err == nil:
-		err = f.scoped(signed, at)
-	case errors.Is(err, sigv4.ErrMissing) && at.service == "ssm":
-		err = nil // registration has no signature; all else is refused further on
-	}
 	if err == nil {
 		q.signed = signed
-		return true
+		if err = f.scoped(signed, at); err != nil {
+			f.refuseAt(q, signed.Service, err) // in the words of the client, whichever that is
+			return false
+		}
 	}
-	q.record.Operation = q.r.Method
-	if signed != nil {
-		q.record.Region = signed.Region
+	switch {
+	case at.service == "s3":
+		f.enterS3(q)
+		return false
+	case errors.Is(err, sigv4.ErrMissing) && at.service == "ssm":
+		return true // registration has no signature; all else is refused further on
+	case err != nil:
+		f.refuseAt(q, at.service, err)
+		return false
 	}
-	f.refuse(q, at.service, err)
-	return false
+	return true
 }
 
 // scoped is the error of a signature for another service or region than the
@@ -115,28 +113,33 @@ func (f *front) scoped(signed *sigv4.Signed, at host) error {
 	return err
 }
 
-// enterS3 serves what is sent to s3 or a bucket's name. Nothing of it is read by
-// anything but the S3 endpoint.
-func (f *front) enterS3(q *request, at host, signed *sigv4.Signed) {
-	if signed == nil {
-		signed = &sigv4.Signed{} // the endpoint says what is wrong
+// refuseAt refuses a request at a host name, in the shape of a service's errors.
+func (f *front) refuseAt(q *request, service string, err error) {
+	q.record.Operation = q.r.Method
+	if q.signed != nil {
+		q.record.Region = q.signed.Region
 	}
-	q.signed = signed
-	refuse := func(status int, code ssmrun.Code, message string) {
-		q.record.Service, q.record.Region, q.record.Caller = "s3", signed.Region, signed.AccessKeyID
-		q.record.Operation = q.r.Method + " " + q.r.URL.Path
-		objects.WriteError(q.w, q.r, status, string(code), message)
-		f.outcome(q, &ssmrun.Error{Code: code})
-	}
-	if f.objects == nil {
-		refuse(http.StatusNotImplemented, "NotImplemented", "This service has no S3 of its own: it was started with --s3-endpoint. Send the request there.")
+	if service != "s3" {
+		f.refuse(q, service, err)
 		return
 	}
-	if signed.Service != "" {
-		if err := f.scoped(signed, at); err != nil {
-			refuse(http.StatusBadRequest, sigv4.CodeFor("s3", err), ssmrun.ErrorMessage(err))
-			return
-		}
+	q.record.Service = service
+	objects.WriteError(q.w, q.r, http.StatusBadRequest, string(sigv4.CodeFor(service, err)), ssmrun.ErrorMessage(err))
+	f.outcome(q, err)
+}
+
+// enterS3 serves what is sent to s3 or a bucket's name. Nothing of it is read by
+// anything but the S3 endpoint, which also says what is wrong with a signature.
+func (f *front) enterS3(q *request) {
+	if q.signed == nil {
+		q.signed = &sigv4.Signed{}
+	}
+	if f.objects == nil {
+		q.record.Service, q.record.Operation = "s3", q.r.Method
+		objects.WriteError(q.w, q.r, http.StatusNotImplemented, "NotImplemented",
+			"This service has no S3 of its own: it was started with --s3-endpoint. Send the request there.")
+		f.outcome(q, &ssmrun.Error{Code: "NotImplemented"})
+		return
 	}
 	f.s3(q)
 }
