@@ -88,21 +88,22 @@ func TestTLSClients(t *testing.T) {
 		fails   bool
 		says    string
 	}{
-		"curl":                {[]string{"/usr/bin/curl", "-sS", "--cacert", s.CAFile, "--noproxy", "*", "--connect-to", "::" + u.Host, "https://logs.s3.us-east-1.lab.test/"}, nil, false, "carries no signature"},
-		"curl, another CA":    {[]string{"/usr/bin/curl", "-sS", "--cacert", other.CAFile, "--noproxy", "*", "--connect-to", "::" + u.Host, "https://ssm.us-east-1.lab.test/"}, nil, true, "SSL certificate problem"},
-		"aws":                 {[]string{awsCLI, "--ca-bundle", s.CAFile, "--endpoint-url", "https://ssm.us-east-1.lab.test", "ssm", "describe-instance-information"}, nil, false, s.InstanceIDs[0]},
-		"aws, an address":     {[]string{awsCLI, "--ca-bundle", s.CAFile, "--endpoint-url", s.TLSEndpoint, "ssm", "describe-instance-information"}, []string{"HTTPS_PROXY="}, false, s.InstanceIDs[0]},
-		"aws, another CA":     {[]string{awsCLI, "--ca-bundle", other.CAFile, "--endpoint-url", "https://ssm.us-east-1.lab.test", "ssm", "describe-instance-information"}, nil, true, "SSL validation failed"},
-		"aws, a wrong name":   {[]string{awsCLI, "--ca-bundle", s.CAFile, "--endpoint-url", "https://ssm.us-east-1.lab.test", "sts", "get-caller-identity"}, nil, true, "correct service: 'ssm'"},
-		"aws s3 by host":      {[]string{awsCLI, "--ca-bundle", s.CAFile, "--endpoint-url", "https://s3.us-east-1.lab.test", "s3", "cp", filepath.Join(dir, "hello"), "s3://logs/by host"}, []string{"AWS_CONFIG_FILE=" + filepath.Join(dir, "virtual")}, false, "upload:"},
-		"ssmrun":              {[]string{ssmrun, "run", "--instance-ids", s.InstanceIDs[0], "--", "echo over tls"}, []string{"AWS_ENDPOINT_URL=https://ssm.us-east-1.lab.test", "AWS_CA_BUNDLE=" + s.CAFile}, false, "over tls"},
-		"ssmrun, an address":  {[]string{ssmrun, "run", "--instance-ids", s.InstanceIDs[0], "--output-s3-bucket", "logs", "--", "echo over tls"}, []string{"AWS_ENDPOINT_URL=" + s.TLSEndpoint, "AWS_CA_BUNDLE=" + s.CAFile}, false, "over tls"},
-		"ssmrun, a profile":   {[]string{ssmrun, "instances", "--profile", "lab", "--endpoint-url", s.TLSEndpoint}, []string{"AWS_CONFIG_FILE=" + filepath.Join(dir, "config")}, false, s.InstanceIDs[0]},
-		"ssmrun, another CA":  {[]string{ssmrun, "instances", "--endpoint-url", s.TLSEndpoint}, []string{"AWS_CA_BUNDLE=" + other.CAFile}, true, "certificate signed by unknown authority"},
-		"ssmrun, no CA":       {[]string{ssmrun, "instances", "--endpoint-url", s.TLSEndpoint}, nil, true, "certificate signed by unknown authority"},
-		"ssmrun env":          {[]string{ssmrun, "env", "--data", s.Data, "--tls"}, nil, false, "export AWS_ENDPOINT_URL=" + s.TLSEndpoint + "\n"},
-		"ssmrun env, its CA":  {[]string{ssmrun, "env", "--data", s.Data, "--tls"}, nil, false, "export AWS_CA_BUNDLE=" + s.CAFile + "\n"},
-		"ssmrun env, as ever": {[]string{ssmrun, "env", "--data", s.Data}, nil, false, "export AWS_ENDPOINT_URL=" + s.Endpoint + "\n"},
+		"curl":                 {[]string{"/usr/bin/curl", "-sS", "--cacert", s.CAFile, "--noproxy", "*", "--connect-to", "::" + u.Host, "https://logs.s3.us-east-1.lab.test/"}, nil, false, "carries no signature"},
+		"curl, another CA":     {[]string{"/usr/bin/curl", "-sS", "--cacert", other.CAFile, "--noproxy", "*", "--connect-to", "::" + u.Host, "https://ssm.us-east-1.lab.test/"}, nil, true, "SSL certificate problem"},
+		"aws":                  {[]string{awsCLI, "--ca-bundle", s.CAFile, "--endpoint-url", "https://ssm.us-east-1.lab.test", "ssm", "describe-instance-information"}, nil, false, s.InstanceIDs[0]},
+		"aws, an address":      {[]string{awsCLI, "--ca-bundle", s.CAFile, "--endpoint-url", s.TLSEndpoint, "ssm", "describe-instance-information"}, []string{"HTTPS_PROXY="}, false, s.InstanceIDs[0]},
+		"aws, another CA":      {[]string{awsCLI, "--ca-bundle", other.CAFile, "--endpoint-url", "https://ssm.us-east-1.lab.test", "ssm", "describe-instance-information"}, nil, true, "SSL validation failed"},
+		"aws, a wrong name":    {[]string{awsCLI, "--ca-bundle", s.CAFile, "--endpoint-url", "https://ssm.us-east-1.lab.test", "sts", "get-caller-identity"}, nil, true, "correct service: 'ssm'"},
+		"aws s3 by host":       {[]string{awsCLI, "--ca-bundle", s.CAFile, "--endpoint-url", "https://s3.us-east-1.lab.test", "s3", "cp", filepath.Join(dir, "hello"), "s3://logs/by host"}, []string{"AWS_CONFIG_FILE=" + filepath.Join(dir, "virtual")}, false, "upload:"},
+		"ssmrun":               {[]string{ssmrun, "run", "--instance-ids", s.InstanceIDs[0], "--", "echo over tls"}, []string{"AWS_ENDPOINT_URL=https://ssm.us-east-1.lab.test", "AWS_CA_BUNDLE=" + s.CAFile}, false, "over tls"},
+		"ssmrun, an address":   {[]string{ssmrun, "run", "--instance-ids", s.InstanceIDs[0], "--output-s3-bucket", "logs", "--", "echo over tls"}, []string{"AWS_ENDPOINT_URL=" + s.TLSEndpoint, "AWS_CA_BUNDLE=" + s.CAFile}, false, "over tls"},
+		"ssmrun, a profile":    {[]string{ssmrun, "instances", "--profile", "lab", "--endpoint-url", s.TLSEndpoint}, []string{"AWS_CONFIG_FILE=" + filepath.Join(dir, "config")}, false, s.InstanceIDs[0]},
+		"ssmrun, another CA":   {[]string{ssmrun, "instances", "--endpoint-url", s.TLSEndpoint}, []string{"AWS_CA_BUNDLE=" + other.CAFile}, true, "certificate signed by unknown authority"},
+		"ssmrun, no CA":        {[]string{ssmrun, "run", "--all", "--endpoint-url", s.TLSEndpoint, "--", "true"}, nil, true, "AWS_CA_BUNDLE, or"},
+		"ssmrun, a wrong name": {[]string{ssmrun, "run", "--all", "--endpoint-url", "https://ssm.other.test", "--", "true"}, []string{"AWS_CA_BUNDLE=" + s.CAFile}, true, "--tls-name"},
+		"ssmrun env":           {[]string{ssmrun, "env", "--data", s.Data, "--tls"}, nil, false, "export AWS_ENDPOINT_URL=" + s.TLSEndpoint + "\n"},
+		"ssmrun env, its CA":   {[]string{ssmrun, "env", "--data", s.Data, "--tls"}, nil, false, "export AWS_CA_BUNDLE=" + s.CAFile + "\n"},
+		"ssmrun env, as ever":  {[]string{ssmrun, "env", "--data", s.Data}, nil, false, "export AWS_ENDPOINT_URL=" + s.Endpoint + "\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := os.Stat(c.command[0]); err != nil {

@@ -44,6 +44,7 @@ type request struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	signed *sigv4.Signed
+	bucket string // that its host name names
 	body   []byte
 	held   int64 // bytes of the body, as far as it has come
 	caller identity.Principal
@@ -321,7 +322,7 @@ func (f *front) controlChannel(q *request, instanceID string) {
 // s3 passes a request on to the S3 endpoint, which verifies it itself.
 func (f *front) s3(q *request) {
 	q.record.Service, q.record.Region, q.record.Caller = "s3", q.signed.Region, q.signed.AccessKeyID
-	q.record.Operation = q.r.Method + " " + q.r.URL.Path
+	q.record.Operation = q.r.Method + " " + q.bucketPath()
 	q.deadline(0) // an upload takes its time
 	status := &statusWriter{ResponseWriter: q.w}
 	f.objects.ServeHTTP(status, q.r)

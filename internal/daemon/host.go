@@ -88,6 +88,7 @@ func (f *front) enter(q *request, at host) bool {
 	}
 	switch {
 	case at.service == "s3":
+		q.bucket = at.bucket
 		f.enterS3(q)
 		return false
 	case errors.Is(err, sigv4.ErrMissing) && at.service == "ssm":
@@ -128,6 +129,14 @@ func (f *front) refuseAt(q *request, service string, err error) {
 	f.outcome(q, err)
 }
 
+// bucketPath is the path of an S3 request as if its bucket were not in the host.
+func (q *request) bucketPath() string {
+	if q.bucket == "" {
+		return q.r.URL.Path
+	}
+	return "/" + q.bucket + q.r.URL.Path
+}
+
 // enterS3 serves what is sent to s3 or a bucket's name. Nothing of it is read by
 // anything but the S3 endpoint, which also says what is wrong with a signature.
 func (f *front) enterS3(q *request) {
@@ -135,7 +144,7 @@ func (f *front) enterS3(q *request) {
 		q.signed = &sigv4.Signed{}
 	}
 	if f.objects == nil {
-		q.record.Service, q.record.Operation = "s3", q.r.Method
+		q.record.Service, q.record.Operation = "s3", q.r.Method+" "+q.bucketPath()
 		objects.WriteError(q.w, q.r, http.StatusNotImplemented, "NotImplemented",
 			"This service has no S3 of its own: it was started with --s3-endpoint. Send the request there.")
 		f.outcome(q, &ssmrun.Error{Code: "NotImplemented"})

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +105,10 @@ func TestVirtualHosts(t *testing.T) {
 				}
 			}
 		}
+	}
+	audit, err := os.ReadFile(filepath.Join(s.Data, "audit.log"))
+	if err != nil || !bytes.Contains(audit, []byte(`"operation":"PUT /logs/out puts/`)) || bytes.Contains(audit, []byte(`"operation":"PUT /out puts/`)) {
+		t.Errorf("the audit log does not name the bucket: %v\n%s", err, audit)
 	}
 	// What names another bucket for one reader than for the next would let an
 	// agent do what it may not.
