@@ -1,12 +1,10 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -68,7 +66,7 @@ func (h *httpsServer) newServer(handler http.Handler, logger *slog.Logger) *http
 	s.TLSConfig = h.tls
 	s.Protocols = new(http.Protocols)
 	s.Protocols.SetHTTP1(true)
-	s.ErrorLog = log.New(handshakeLog{logger}, "", 0)
+	s.ErrorLog = slog.NewLogLogger(handshakeLog{logger.Handler()}, slog.LevelDebug)
 	return s
 }
 
@@ -78,16 +76,20 @@ func (h *httpsServer) serve() error { return h.server.ServeTLS(h.listener, "", "
 // handshakeLog keeps what net/http says about connections from filling the log:
 // whoever can connect can make it say something. What a client says, that it does
 // not trust the certificate above all, an operator wants to see.
-type handshakeLog struct{ log *slog.Logger }
+type handshakeLog struct{ slog.Handler }
 
-// Write implements io.Writer with one line of log.Logger's.
-func (l handshakeLog) Write(line []byte) (int, error) {
-	level := slog.LevelDebug
-	if bytes.Contains(line, []byte("remote error: tls:")) {
-		level = slog.LevelInfo
+// Enabled implements slog.Handler: the level is known with the text only.
+func (h handshakeLog) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (h handshakeLog) Handle(ctx context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "remote error: tls:") {
+		r.Level = slog.LevelInfo
 	}
-	l.log.Log(context.Background(), level, "HTTPS", "says", string(bytes.TrimSpace(line)))
-	return len(line), nil
+	if !h.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
 }
 
 // url is an address of the listener that its certificate holds: the one it

@@ -3,6 +3,7 @@ package daemon
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -76,7 +77,9 @@ func TestSlowClients(t *testing.T) {
 				}
 				_ = client.Close()
 				_ = h.server.Close()
-				<-served
+				if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+					t.Error(err)
+				}
 			})
 		})
 	}

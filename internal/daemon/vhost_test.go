@@ -231,7 +231,7 @@ func TestChannelOverTLS(t *testing.T) {
 	r = request(t, ctx, http.MethodGet, address+"?"+wire.ControlChannelQuery, nil)
 	sigv4.Sign(r, nil, agent.keys, "ssmmessages", s.Region, time.Now())
 	// This client offers h2, as one may that says nothing about protocols.
-	conn, answer, err := websocket.Dial(ctx, r.URL.String(), &websocket.DialOptions{HTTPClient: client, HTTPHeader: r.Header})
+	conn, answer, err := websocket.Dial(ctx, r.URL.String(), &websocket.DialOptions{HTTPClient: client, HTTPHeader: r.Header}) //nolint:bodyclose // the connection is the body
 	if err != nil {
 		t.Fatalf("%v: %v", answer, err)
 	}

@@ -211,8 +211,7 @@ func (r *Runner) unreachableAdvice() string {
 // certificateAdvice: whom to trust is said by the same settings for AWS and for a
 // service of one's own.
 func certificateAdvice(err error) string {
-	var host x509.HostnameError
-	if errors.As(err, &host) {
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
 		return "Use a name that its certificate holds as endpoint; ssmrun serve --tls-name puts further ones into it"
 	}
 	return "Name the certificate of its CA with AWS_CA_BUNDLE, or with ca_bundle in the profile; that of an ssmrun service is ca.pem in its data folder"

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -152,10 +153,8 @@ func holds(b []byte, types ...string) bool {
 		if block == nil {
 			return false
 		}
-		for _, t := range types {
-			if block.Type == t {
-				return true
-			}
+		if slices.Contains(types, block.Type) {
+			return true
 		}
 		b = rest
 	}
