@@ -20,6 +20,7 @@ import (
 var may = map[string][]string{
 	"":                                  {},
 	"internal/wire":                     {""},
+	"internal/tlsca":                    {},
 	"internal/sigv4":                    {""},
 	"internal/document":                 {""},
 	"internal/store":                    {""},
@@ -44,7 +45,7 @@ var may = map[string][]string{
 	"internal/agent/output":             {"", "internal/agentlink"},
 	"internal/sim":                      {"", "internal/wire", "internal/sigv4", "internal/agentlink"},
 	"internal/localagents":              {"", "internal/identity", "internal/agent/state"},
-	"internal/daemon":                   {"", "internal/sigv4", "internal/document", "internal/store", "internal/store/sqlite", "internal/identity", "internal/control", "internal/parameters", "internal/awsapi", "internal/gateway", "internal/wire", "internal/objects", "internal/localagents", "internal/agent/state"},
+	"internal/daemon":                   {"", "internal/sigv4", "internal/tlsca", "internal/document", "internal/store", "internal/store/sqlite", "internal/identity", "internal/control", "internal/parameters", "internal/awsapi", "internal/gateway", "internal/wire", "internal/objects", "internal/localagents", "internal/agent/state"},
 	"internal/runner":                   {"", "internal/document"},
 	"internal/provider":                 {"", "internal/document", "internal/runner"},
 	"internal/cli":                      {"", "internal/document", "internal/runner", "internal/daemon", "internal/identity", "internal/agent", "internal/agent/state", "internal/objects"},
@@ -57,7 +58,7 @@ var may = map[string][]string{
 
 // onlyStandard are the packages that import nothing but the standard library
 // and this module.
-var onlyStandard = []string{"", "internal/sigv4", "internal/store", "internal/awsapi", "internal/parameters"}
+var onlyStandard = []string{"", "internal/sigv4", "internal/tlsca", "internal/store", "internal/awsapi", "internal/parameters"}
 
 // sdk is what the packages of the agent may import of the AWS SDK.
 const sdk = "github.com/aws/aws-sdk-go-v2"

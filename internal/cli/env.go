@@ -13,13 +13,17 @@ import (
 
 func newEnv(stdio Stdio) *cobra.Command {
 	var data string
+	var https bool
 	c := &cobra.Command{
 		Use:   "env --data DIR",
 		Short: "Print shell lines that point AWS tools at a service on this machine",
 		Long: `Prints the lines that set AWS's environment variables for the service that
 works on a data folder:
 
-  eval "$(ssmrun env --data DIR)"`,
+  eval "$(ssmrun env --data DIR)"
+
+With --tls it is the service's HTTPS address (ssmrun serve --tls-listen), and
+AWS_CA_BUNDLE its CA.`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			if data == "" {
@@ -36,6 +40,12 @@ works on a data folder:
 			if err != nil {
 				return err
 			}
+			if https {
+				if e.TLS == "" {
+					return fmt.Errorf("the service on %s does not listen for HTTPS; start it with --tls-listen HOST:PORT, or leave --tls out", data)
+				}
+				e.URL = e.TLS
+			}
 			for _, v := range [][2]string{
 				{"AWS_ENDPOINT_URL", e.URL},
 				{"AWS_REGION", e.Region},
@@ -46,10 +56,14 @@ works on a data folder:
 			} {
 				fmt.Fprintf(stdio.Out, "export %s=%s\n", v[0], shellWord(v[1]))
 			}
+			if https && e.CAFile != "" {
+				fmt.Fprintf(stdio.Out, "export AWS_CA_BUNDLE=%s\n", shellWord(e.CAFile))
+			}
 			fmt.Fprintln(stdio.Out, "unset AWS_PROFILE AWS_SESSION_TOKEN")
 			return nil
 		},
 	}
 	c.Flags().StringVar(&data, "data", "", "the service's data folder (required)")
+	c.Flags().BoolVar(&https, "tls", false, "the service's HTTPS address, with its CA")
 	return c
 }

@@ -23,6 +23,9 @@ const (
 	// that large calls which do not end keep nobody from making small ones.
 	maxBodies = 32 << 20
 	smallBody = 64 << 10
+	// headerTime is how long a TLS handshake, and then the headers of a request,
+	// may take.
+	headerTime = 10 * time.Second
 	// bodyTime is how long the body of a call may take to come.
 	bodyTime = 30 * time.Second
 )

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"ssmrun"
@@ -23,12 +24,26 @@ const (
 	DefaultAccount = "000000000000"
 	DefaultDrain   = 30 * time.Second
 	DefaultHistory = control.DefaultHistory
+	// DefaultDomain is below the top level that is kept for private networks.
+	DefaultDomain = "ssmrun.internal"
 )
 
 // Config is what `ssmrun serve` is told.
 type Config struct {
 	// Listen is HOST:PORT, a loopback address; port 0 picks one.
 	Listen string
+	// TLSListen is HOST:PORT of the HTTPS listener, any address; port 0 picks one;
+	// "" for none.
+	TLSListen string
+	// Domain is what the service's host names end in: ssm.DOMAIN,
+	// BUCKET.s3.REGION.DOMAIN; see hostNames. DefaultDomain where TLSListen is
+	// set; "" without it: no host name says anything.
+	Domain string
+	// TLSNames are further names and addresses of the certificates that the
+	// service makes.
+	TLSNames []string
+	// TLSCert and TLSKey are PEM files, instead of the service's own CA.
+	TLSCert, TLSKey string
 	// Data is the data folder, made where it is missing (0700).
 	Data string
 	// Regions are those that are served, the first by default. A request belongs
@@ -115,7 +130,11 @@ func (c *Config) complete() error {
 	if c.Stdout == nil {
 		c.Stdout = io.Discard
 	}
-	for _, p := range []*string{&c.Data, &c.Documents, &c.EC2Instances, &c.ReadyFile} {
+	if c.TLSListen != "" && c.Domain == "" {
+		c.Domain = DefaultDomain
+	}
+	c.Domain = strings.ToLower(strings.Trim(c.Domain, "."))
+	for _, p := range []*string{&c.Data, &c.Documents, &c.EC2Instances, &c.ReadyFile, &c.TLSCert, &c.TLSKey} {
 		if *p == "" {
 			continue
 		}
@@ -136,6 +155,7 @@ func (c *Config) check() error {
 	if err := checkLoopback(c.Listen); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, c.checkTLS()...)
 	for _, r := range c.Regions {
 		if !regionForm.MatchString(r) {
 			errs = append(errs, fmt.Errorf("--region %q is not of the form us-east-1", r))

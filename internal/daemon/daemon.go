@@ -47,6 +47,7 @@ type Daemon struct {
 	audit    *auditLog
 	listener net.Listener
 	server   *http.Server
+	https    *httpsServer // nil: no HTTPS listener
 	local    *localagents.Manager
 
 	ready      chan struct{}
@@ -93,16 +94,32 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	d.info = Info{
 		Endpoint: "http://" + d.listener.Addr().String(), S3Endpoint: cfg.S3Endpoint, Region: cfg.Regions[0],
 		AccountID: cfg.Account, AccessKeyID: d.identity.Root().AccessKeyID, SecretKey: d.identity.Root().Secret,
-		InstanceIDs: []string{}, PID: os.Getpid(), Data: cfg.Data, Version: cfg.Version,
+		Domain: cfg.Domain, InstanceIDs: []string{}, PID: os.Getpid(), Data: cfg.Data, Version: cfg.Version,
+	}
+	if d.https, err = openHTTPS(&cfg); err != nil {
+		return nil, err
+	}
+	if d.https != nil {
+		d.info.TLSEndpoint, d.info.CAFile = d.https.url(&cfg), d.https.caFile
 	}
 	if err := d.openObjects(ctx); err != nil {
 		return nil, err
 	}
-	d.server = &http.Server{
-		Handler: d.front(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: nil,
+	handler := d.front()
+	d.server = newServer(handler)
+	if d.https != nil {
+		d.https.server = d.https.newServer(handler, cfg.Logger)
 	}
 	return d, nil
+}
+
+// newServer makes a server with the bounds of a connection: how long its TLS
+// handshake and its headers may take, and how long it may be idle.
+func newServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerTime, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: nil,
+	}
 }
 
 // openData makes and locks the data folder and opens what lies in it.
@@ -179,7 +196,7 @@ func (d *Daemon) openObjects(ctx context.Context) (err error) {
 	d.info.S3Endpoint = d.info.Endpoint
 	root := d.identity.Root()
 	d.objects, err = objects.Start(ctx, objects.Config{
-		Dir: filepath.Join(d.cfg.Data, "objects"), Regions: d.cfg.Regions, AccountID: d.cfg.Account, Logger: d.cfg.Logger,
+		Dir: filepath.Join(d.cfg.Data, "objects"), Regions: d.cfg.Regions, Domains: d.cfg.bucketDomains(), AccountID: d.cfg.Account, Logger: d.cfg.Logger,
 		Keys: func(id string) (string, bool) { return root.Secret, id == root.AccessKeyID },
 		TemporarySecret: func(ctx context.Context, id, token string) (string, error) {
 			secret, _, err := d.identity.Lookup(ctx, id, token)
@@ -198,15 +215,32 @@ func (d *Daemon) openObjects(ctx context.Context) (err error) {
 	return nil
 }
 
+// servers are the plain one and, where there is one, that of TLS.
+func (d *Daemon) servers() []*http.Server {
+	if d.https == nil {
+		return []*http.Server{d.server}
+	}
+	return []*http.Server{d.server, d.https.server}
+}
+
+// outputURL is where answers say that outputs are: at the embedded endpoint by
+// the address that other machines reach, where there is one.
+func (d *Daemon) outputURL() string {
+	if d.cfg.S3Endpoint == "" && d.info.TLSEndpoint != "" {
+		return d.info.TLSEndpoint
+	}
+	return d.info.S3Endpoint
+}
+
 func (d *Daemon) front() *front {
 	f := &front{
 		gateway: d.gateway, identity: d.identity, store: d.store, audit: d.audit, cfg: &d.cfg,
-		regions: map[string]bool{}, verifier: &sigv4.Verifier{Now: d.cfg.Now}, bodyTime: bodyTime,
+		hosts: hostNames{d.cfg.Domain}, regions: map[string]bool{}, verifier: &sigv4.Verifier{Now: d.cfg.Now}, bodyTime: bodyTime,
 		api: awsapi.New(awsapi.Config{
 			Control: d.control, Store: d.store, Now: d.cfg.Now, Logger: d.cfg.Logger,
 			Identity: d.identity, Drop: d.gateway.Drop, AgentVersion: d.cfg.AgentVersion,
 			Parameters: d.params,
-			S3URL:      func(string) string { return d.info.S3Endpoint }, Seal: d.identity.Seal,
+			S3URL:      func(string) string { return d.outputURL() }, Seal: d.identity.Seal,
 			Races: slices.Contains(d.cfg.Emulate, EmulateRaces),
 		}),
 	}
@@ -236,8 +270,11 @@ func (d *Daemon) StopNow() { d.stopNow() }
 func (d *Daemon) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	wg.Go(func() { served <- d.server.Serve(d.listener) })
+	if d.https != nil {
+		wg.Go(func() { served <- d.https.serve() })
+	}
 	wg.Go(func() { _ = d.control.Run(work) })
 	wg.Go(func() { d.control.Forget(work) })
 	looking, stopLooking := context.WithCancel(work)
@@ -261,8 +298,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	patience, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err = errors.Join(err, d.gateway.Close(patience))
-	if e := d.server.Shutdown(patience); e != nil {
-		_ = d.server.Close() // long polls that nobody waits for any more
+	for _, s := range d.servers() {
+		if e := s.Shutdown(patience); e != nil {
+			_ = s.Close() // long polls that nobody waits for any more
+		}
 	}
 	d.control.Settled() // what the agents have said last
 	stop()
@@ -273,7 +312,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 // start says where the service is, starts the local agents and waits for them.
 func (d *Daemon) start(ctx, looking context.Context) error {
 	file := filepath.Join(d.cfg.Data, "endpoint.json")
-	if err := state.WriteEndpoint(file, state.NewEndpoint(d.info.Endpoint, d.info.S3Endpoint, d.info.Region, d.cfg.Now())); err != nil {
+	endpoint := state.NewEndpoint(d.info.Endpoint, d.info.S3Endpoint, d.info.Region, d.cfg.Now())
+	endpoint.TLS, endpoint.CAFile = d.info.TLSEndpoint, d.info.CAFile
+	if err := state.WriteEndpoint(file, endpoint); err != nil {
 		return fmt.Errorf("write the endpoint file: %w", err)
 	}
 	if d.cfg.LocalAgents > 0 {
@@ -340,6 +381,9 @@ func (d *Daemon) Close() error {
 		d.stopNow()
 		if d.listener != nil {
 			_ = d.listener.Close() // closed already where it was served
+		}
+		if d.https != nil {
+			_ = d.https.listener.Close()
 		}
 		if d.objects != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

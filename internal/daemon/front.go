@@ -21,15 +21,16 @@ import (
 )
 
 // front is the one port: it finds out which protocol a request speaks, proves
-// whose it is, and passes it on. What it dispatches by, in this order: the path
-// of the control channel, the prefix of X-Amz-Target, the service in the
-// credential's scope.
+// whose it is, and passes it on. What it dispatches by, in this order: the host
+// name (host.go), the path of the control channel, the prefix of X-Amz-Target,
+// the service in the credential's scope.
 type front struct {
 	api      *awsapi.API
 	gateway  *gateway.Gateway
 	identity *identity.Service
 	store    store.Store
 	objects  http.Handler // nil: no embedded S3 endpoint
+	hosts    hostNames
 	regions  map[string]bool
 	verifier *sigv4.Verifier
 	audit    *auditLog
@@ -43,6 +44,7 @@ type request struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	signed *sigv4.Signed
+	bucket string // that its host name names
 	body   []byte
 	held   int64 // bytes of the body, as far as it has come
 	caller identity.Principal
@@ -60,6 +62,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// signatures are checked with.
 	w.Header().Set("Date", q.record.Time.UTC().Format(http.TimeFormat))
 	target := r.Header.Get("X-Amz-Target")
+	if at := f.hosts.read(r.Host); at.service != "" && !f.enter(q, at) {
+		return
+	}
 	if id, ok := wire.ParseControlChannelPath(r.URL.Path); ok {
 		f.controlChannel(q, id)
 		return
@@ -317,7 +322,7 @@ func (f *front) controlChannel(q *request, instanceID string) {
 // s3 passes a request on to the S3 endpoint, which verifies it itself.
 func (f *front) s3(q *request) {
 	q.record.Service, q.record.Region, q.record.Caller = "s3", q.signed.Region, q.signed.AccessKeyID
-	q.record.Operation = q.r.Method + " " + q.r.URL.Path
+	q.record.Operation = q.r.Method + " " + q.bucketPath()
 	q.deadline(0) // an upload takes its time
 	status := &statusWriter{ResponseWriter: q.w}
 	f.objects.ServeHTTP(status, q.r)

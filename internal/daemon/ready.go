@@ -12,12 +12,18 @@ import (
 // Info tells how a running service is reached. It is the content of the ready
 // file; see Config.ReadyFile.
 type Info struct {
-	Endpoint    string   `json:"endpoint"`
-	S3Endpoint  string   `json:"s3_endpoint"`
-	Region      string   `json:"region"` // the first that is served
-	AccountID   string   `json:"account_id"`
-	AccessKeyID string   `json:"access_key_id"`
-	SecretKey   string   `json:"secret_access_key"`
+	Endpoint    string `json:"endpoint"`
+	S3Endpoint  string `json:"s3_endpoint"`
+	Region      string `json:"region"` // the first that is served
+	AccountID   string `json:"account_id"`
+	AccessKeyID string `json:"access_key_id"`
+	SecretKey   string `json:"secret_access_key"`
+	// TLSEndpoint is the address of the HTTPS listener, CAFile the certificate to
+	// trust for it, and Domain what its host names end in; "" without one. CAFile is
+	// "" too where the certificate is the operator's own.
+	TLSEndpoint string   `json:"tls_endpoint,omitempty"`
+	CAFile      string   `json:"ca_file,omitempty"`
+	Domain      string   `json:"domain,omitempty"`
 	InstanceIDs []string `json:"instance_ids"` // of the local agents
 	PID         int      `json:"pid"`
 	Data        string   `json:"data"`
@@ -52,6 +58,12 @@ func (i Info) text() string {
 	fmt.Fprintf(&b, "ssmrun is ready on %s (region %s, account %s)\n", i.Endpoint, i.Region, i.AccountID)
 	if len(i.InstanceIDs) > 0 {
 		fmt.Fprintf(&b, "  instances   %s\n", strings.Join(i.InstanceIDs, " "))
+	}
+	if i.TLSEndpoint != "" {
+		fmt.Fprintf(&b, "  https       %s, and the host names of %s\n", i.TLSEndpoint, i.Domain)
+	}
+	if i.CAFile != "" {
+		fmt.Fprintf(&b, "  CA          %s\n", i.CAFile)
 	}
 	fmt.Fprintf(&b, "  data        %s\n\n", i.Data)
 	fmt.Fprintf(&b, "Point any AWS tool at it:\n")

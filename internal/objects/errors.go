@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/xml"
@@ -48,6 +49,12 @@ var (
 		status: http.StatusBadRequest, code: "IncompleteBody",
 		message: "The request body terminated unexpectedly.",
 	}
+	// errNoEncryption is how S3 says that a bucket has no encryption of its own,
+	// which agents ask before every upload.
+	errNoEncryption = &refusal{
+		status: http.StatusNotFound, code: "ServerSideEncryptionConfigurationNotFoundError",
+		message: "The server side encryption configuration was not found",
+	}
 	errFormUpload = &refusal{
 		status: http.StatusNotImplemented, code: "NotImplemented",
 		message: "Uploads by HTML forms are not implemented. Use PutObject.",
@@ -78,17 +85,7 @@ func errBucketName(name string, err error) *refusal {
 // write answers the request with the refusal. S3 gives no body to a HEAD.
 func (e *refusal) write(w http.ResponseWriter, r *http.Request) {
 	id := requestID()
-	body, err := xml.Marshal(struct {
-		XMLName   xml.Name `xml:"Error"`
-		Code      string
-		Message   string
-		Bucket    string `xml:",omitempty"`
-		Region    string `xml:",omitempty"`
-		RequestID string `xml:"RequestId"`
-	}{Code: e.code, Message: e.message, Bucket: e.bucket, Region: e.region, RequestID: id})
-	if err != nil { // strings only: cannot be
-		body = nil
-	}
+	body := e.body(id)
 	h := w.Header()
 	h.Set("x-amz-request-id", id)
 	if e.status == http.StatusServiceUnavailable {
@@ -96,17 +93,44 @@ func (e *refusal) write(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("Content-Type", "application/xml")
 	if r.Method != http.MethodHead {
-		h.Set("Content-Length", strconv.Itoa(len(xml.Header)+len(body)))
+		h.Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	w.WriteHeader(e.status)
 	if r.Method != http.MethodHead {
-		_, _ = io.WriteString(w, xml.Header)
 		_, _ = w.Write(body)
 	}
+}
+
+// replace puts the refusal into the place of the gateway's answer.
+func (e *refusal) replace(resp *http.Response) {
+	body := e.body(resp.Header.Get("X-Amz-Request-Id"))
+	_ = resp.Body.Close()
+	resp.StatusCode, resp.Status = e.status, ""
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	resp.Header.Set("Content-Type", "application/xml")
+	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+}
+
+func (e *refusal) body(id string) []byte {
+	b, _ := xml.Marshal(struct { // strings only: cannot fail
+		XMLName   xml.Name `xml:"Error"`
+		Code      string
+		Message   string
+		Bucket    string `xml:",omitempty"`
+		Region    string `xml:",omitempty"`
+		RequestID string `xml:"RequestId"`
+	}{Code: e.code, Message: e.message, Bucket: e.bucket, Region: e.region, RequestID: id})
+	return append([]byte(xml.Header), b...)
 }
 
 func requestID() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return strings.ToUpper(hex.EncodeToString(b[:]))
+}
+
+// WriteError answers a request with an error in S3's shape, for what is refused
+// before it reaches a Server.
+func WriteError(w http.ResponseWriter, r *http.Request, status int, code, message string) {
+	(&refusal{status: status, code: code, message: message}).write(w, r)
 }

@@ -171,6 +171,9 @@ func newProxy(socket string, store *store, log *slog.Logger) *httputil.ReversePr
 					resp.Header.Set(regionHeader, at)
 				}
 			}
+			if resp.StatusCode == http.StatusNotImplemented && resp.Request.Method == http.MethodGet && t.key == "" && t.query.Has("encryption") {
+				errNoEncryption.replace(resp)
+			}
 			level := slog.LevelDebug
 			if resp.StatusCode >= http.StatusInternalServerError {
 				level = slog.LevelWarn

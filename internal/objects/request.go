@@ -3,11 +3,14 @@ package objects
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
 // maxKey is S3's limit for a key in bytes; the gateway knows only those of the file system.
 const maxKey = 1024
+
+var port = regexp.MustCompile(`^:[0-9]{0,5}$`)
 
 // target is what a request is about, read from it without any trust: the
 // gateway verifies the signature afterwards over the same bytes.
@@ -62,7 +65,7 @@ func (t *target) locate(host, path string, domains []string) *refusal {
 		if !found || bucket == "" {
 			continue
 		}
-		if rest != "" && rest[0] != ':' {
+		if rest != "" && !port.MatchString(rest) {
 			return errInvalidURI
 		}
 		t.bucket, t.domain, t.key = bucket, domain, path[1:]

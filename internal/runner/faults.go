@@ -175,6 +175,9 @@ func (r *Runner) callError(operation string, err error) error {
 	}
 	e := &CallError{Operation: operation, Class: f.class, Err: err}
 	e.Summary, e.Advice = r.words(operation, f)
+	if badCertificate(err) {
+		e.Advice = certificateAdvice(err)
+	}
 	return e
 }
 
@@ -203,6 +206,15 @@ func (r *Runner) unreachableAdvice() string {
 		return "Check that the service runs and that " + r.cfg.Endpoint + " is its address"
 	}
 	return "Check the network and the region"
+}
+
+// certificateAdvice: whom to trust is said by the same settings for AWS and for a
+// service of one's own.
+func certificateAdvice(err error) string {
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "Use a name that its certificate holds as endpoint; ssmrun serve --tls-name puts further ones into it"
+	}
+	return "Name the certificate of its CA with AWS_CA_BUNDLE, or with ca_bundle in the profile; that of an ssmrun service is ca.pem in its data folder"
 }
 
 func missingRegion(err error) bool {

@@ -14,7 +14,11 @@ type Endpoint struct {
 	// URL is the service's address, with a scheme: http://127.0.0.1:8440.
 	URL string `json:"endpoint"`
 	// S3 is where outputs are uploaded to; "" for AWS's own S3.
-	S3     string `json:"s3_endpoint,omitempty"`
+	S3 string `json:"s3_endpoint,omitempty"`
+	// TLS is the address of the service's HTTPS listener, and CAFile the path of
+	// the certificate to trust for it; "" where there is none.
+	TLS    string `json:"tls_url,omitempty"`
+	CAFile string `json:"ca_file,omitempty"`
 	Region string `json:"region,omitempty"`
 	// PID and Started are the service's process, so that an agent that cannot
 	// reach it sees whether it is still there.
