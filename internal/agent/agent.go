@@ -48,6 +48,10 @@ type Agent struct {
 	cancelled cancels              // of commands that did not come yet
 	owed      map[string]owedReply // by message id
 	workers   sync.WaitGroup
+
+	parked      map[string]*command // wait for the host to be restarted, by journal key
+	rebootAsked bool                // the host was asked to
+	changed     chan struct{}       // wakes rebooter: a command was parked, or is over
 }
 
 // New opens the state folder and locks it. state.ErrLocked is in the chain of
@@ -70,7 +74,7 @@ func New(cfg Config) (*Agent, error) {
 		cfg: cfg, log: cfg.Logger, folder: folder, journal: j,
 		exec: executor.New(cfg.Executor), plugins: cfg.Plugins,
 		tidy: make(chan struct{}, 1), commands: map[string]*command{}, held: true,
-		owed: map[string]owedReply{},
+		owed: map[string]owedReply{}, parked: map[string]*command{}, changed: make(chan struct{}, 1),
 	}
 	a.stopped, a.setStopped = context.WithCancel(context.Background())
 	if a.plugins == nil {
@@ -141,6 +145,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer disconnect()
 	background.Go(func() { a.link.Run(lctx) })
 	background.Go(func() { a.janitor(ctx) })
+	background.Go(func() { a.rebooter(ctx) })
 	<-ctx.Done()
 	a.stop(context.Cause(ctx))
 	return nil

@@ -64,6 +64,10 @@ type Config struct {
 	// OutputLimit bounds what is kept of each stream of a step for S3, in bytes.
 	OutputLimit int64
 
+	// Reboot asks the system to restart, and returns when it was asked; scripts
+	// cause it by exit code 194. nil: such a step fails.
+	Reboot func(context.Context) error
+
 	// Local makes the agent end OrphanGrace after its service is gone and its
 	// last command over.
 	Local       bool
@@ -87,6 +91,11 @@ type Config struct {
 	// long a stopping agent waits for S3 and then for acknowledgements; fetchPause
 	// the first pause before stored parameters are asked for again.
 	orphanPoll, resumeDelay, stopGrace, fetchPause time.Duration
+	// rebootPatience is how long a reboot waits for commands that run; rebootWait
+	// how long a host that was asked to restart may take to begin with it.
+	rebootPatience, rebootWait time.Duration
+	// bootID names the present run of the system; state.BootID.
+	bootID func() string
 }
 
 // FixedEndpoint is a service that never moves; s3 is "" for AWS's own S3.
@@ -125,6 +134,11 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.resumeDelay, time.Second)
 	setDefault(&c.stopGrace, 3*time.Second)
 	setDefault(&c.fetchPause, 500*time.Millisecond)
+	setDefault(&c.rebootPatience, 5*time.Minute)
+	setDefault(&c.rebootWait, 10*time.Minute)
+	if c.bootID == nil {
+		c.bootID = state.BootID
+	}
 	setDefault(&c.Platform, HostPlatform())
 	if c.Now == nil {
 		c.Now = time.Now

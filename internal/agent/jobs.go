@@ -26,6 +26,8 @@ type command struct {
 	ctx     context.Context // ends with a cause of package plugin
 	cancel  context.CancelCauseFunc
 	running bool
+	resume  *resume                      // where it goes on after a reboot; nil for the beginning
+	results map[string]wire.PluginStatus // of the steps that are over, by name
 }
 
 // HandleJob implements agentlink.Handler.
@@ -60,12 +62,15 @@ func (a *Agent) handleCommand(job wire.AgentJob, ack func(code, message string))
 		return
 	}
 	a.mu.Lock()
-	stopping, waiting := a.stopping, a.running+len(a.queue) >= a.cfg.Workers
+	stopping, reboot, waiting := a.stopping, a.rebootPending(), a.running+len(a.queue) >= a.cfg.Workers
 	full := a.running+len(a.queue) >= a.cfg.Workers+a.cfg.Queue
 	a.mu.Unlock()
 	switch {
 	case stopping:
 		ack(wire.AckClosedProcessor, "the agent stops")
+		return
+	case reboot:
+		ack(wire.AckClosedProcessor, "the host is about to restart")
 		return
 	case full:
 		ack(wire.AckBufferFull, fmt.Sprintf("%d commands run and %d wait", a.cfg.Workers, a.cfg.Queue))
@@ -136,17 +141,26 @@ func (a *Agent) submit(c *command) {
 
 // dispatch begins as many queued commands as there are free workers. a.mu is held.
 func (a *Agent) dispatch() {
-	for !a.held && !a.stopping && len(a.queue) > 0 && a.running < a.cfg.Workers {
+	for !a.held && !a.stopping && !a.rebootPending() && len(a.queue) > 0 && a.running < a.cfg.Workers {
 		c := a.queue[0]
 		a.queue = a.queue[1:]
 		c.running = true
 		a.running++
 		a.workers.Go(func() {
-			a.execute(c)
+			over := a.execute(c)
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.running--
-			delete(a.commands, c.entry.Key())
+			c.running = false
+			switch {
+			case over:
+				delete(a.commands, c.entry.Key())
+			case errors.Is(context.Cause(c.ctx), plugin.ErrCancelled):
+				a.cancelParked(c) // meanwhile
+			default:
+				a.park(c)
+			}
+			a.poke()
 			a.dispatch()
 		})
 	}
@@ -195,7 +209,8 @@ func (a *Agent) cancelCommand(commandID string) {
 	key := journal.Key(commandID)
 	a.mu.Lock()
 	c := a.commands[key]
-	queued := c != nil && !c.running
+	resumes := c != nil && !c.running && c.resume != nil
+	queued := c != nil && !c.running && c.resume == nil
 	if queued {
 		for i := range a.queue {
 			if a.queue[i] == c {
@@ -215,6 +230,13 @@ func (a *Agent) cancelCommand(commandID string) {
 		c.cancel(plugin.ErrCancelled)
 		if err := c.entry.Cancel(); err != nil {
 			a.log.Error("keep cancel", "command", commandID, "error", err)
+		}
+		if resumes {
+			a.mu.Lock()
+			if a.commands[key] == c && !c.running {
+				a.cancelParked(c)
+			}
+			a.mu.Unlock()
 		}
 	default:
 		if _, known := a.journal.Lookup(commandID); !known {

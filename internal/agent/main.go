@@ -11,9 +11,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 
+	"ssmrun/internal/agent/plugin/shellscript"
 	"ssmrun/internal/agent/state"
 	"ssmrun/internal/agentlink"
 )
@@ -82,7 +84,7 @@ func run(ctx context.Context, cfg Config, stderr io.Writer) int {
 // parseFlags makes a Config of the command line.
 func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	var cfg Config
-	var endpoint, s3, endpointFile, level string
+	var endpoint, s3, endpointFile, level, reboot string
 	f := flag.NewFlagSet("ssmrun-agent", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&cfg.StateDir, "state", DefaultStateDir, "`folder` for registration, journal and running scripts")
@@ -99,6 +101,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	f.IntVar(&cfg.Workers, "workers", DefaultWorkers, "`number` of commands that run at once")
 	f.IntVar(&cfg.Queue, "queue", 0, "`number` of commands that may wait here for their turn; the others wait at the service")
 	f.Int64Var(&cfg.OutputLimit, "output-limit", DefaultOutputLimit, "how many `bytes` of each stream of a step are kept on disk for S3")
+	f.StringVar(&reboot, "reboot-command", "", "`program` and arguments that restart the host when a script exits with "+strconv.Itoa(shellscript.RebootCode)+"; "+defaultReboot+" where it is not given, nothing where it is empty or with --local")
 	f.BoolVar(&cfg.Local, "local", false, "local agent: end when the service is gone")
 	f.DurationVar(&cfg.OrphanGrace, "orphan-grace", DefaultOrphanGrace, "with --local: how long after the last command (`duration`)")
 	f.StringVar(&level, "log-level", "info", "`level` of the log: debug, info, warn or error")
@@ -112,6 +115,12 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	if err != nil {
 		return cfg, fmt.Errorf("%w; see --help", err)
 	}
+	given := map[string]bool{}
+	f.Visit(func(g *flag.Flag) { given[g.Name] = true })
+	if !given["reboot-command"] && !cfg.Local {
+		reboot = defaultReboot
+	}
+	cfg.Reboot = rebootBy(reboot)
 	var lv slog.Level
 	switch {
 	case f.NArg() > 0:

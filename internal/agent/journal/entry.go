@@ -24,6 +24,8 @@ type Entry struct {
 	accepted time.Time
 	last     time.Time // of the last event
 	steps    []Step
+	reboot   *Reboot // the last event of its step
+	reboots  int
 	cancel   bool
 	replies  []replyMark
 	final    int // index in replies plus one; 0: none
@@ -40,6 +42,18 @@ type Step struct {
 	// Process says, in the executor's own form, which process tree runs it; nil
 	// where the plugin starts none.
 	Process json.RawMessage
+}
+
+// Reboot is a step's request to restart the host and to run the step again. It
+// is in force until the step begins again.
+type Reboot struct {
+	Step   int // index of the step
+	At     time.Time
+	BootID string // of the system that is to be restarted; "" where it is not known
+	// Note is the caller's own: what it needs to go on.
+	Note json.RawMessage
+	// Stdout and Stderr are the beginning of what the step has written so far.
+	Stdout, Stderr []byte
 }
 
 // Reply is a message that is owed to the service until it is acknowledged.
@@ -72,6 +86,7 @@ func (e *Entry) apply(l line) {
 	case kindAccept:
 		e.jobID, e.payload, e.accepted = l.JobID, l.Payload, l.At
 	case kindBegin:
+		e.reboot = nil
 		step := Step{Index: l.Step, Name: l.Name, Plugin: l.Plugin, Began: l.At, Process: l.Process}
 		if i := slices.IndexFunc(e.steps, func(s Step) bool { return s.Index == l.Step }); i >= 0 {
 			e.steps[i] = step
@@ -84,6 +99,9 @@ func (e *Entry) apply(l line) {
 				e.steps[i].Process = l.Process
 			}
 		}
+	case kindReboot:
+		e.reboot = &Reboot{Step: l.Step, At: l.At, BootID: l.Boot, Note: l.Note, Stdout: l.Stdout, Stderr: l.Stderr}
+		e.reboots++
 	case kindCancel:
 		e.cancel = true
 	case kindReply:
@@ -171,6 +189,27 @@ func (e *Entry) Process(index int, process json.RawMessage) error {
 	}
 	e.apply(l)
 	return nil
+}
+
+// AskReboot remembers, durably, that a step wants the host to be restarted; At is
+// filled in.
+func (e *Entry) AskReboot(r Reboot) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := line{Kind: kindReboot, At: e.j.opts.Now(), Step: r.Step, Boot: r.BootID, Note: r.Note, Stdout: r.Stdout, Stderr: r.Stderr}
+	if err := e.write(l); err != nil {
+		return err
+	}
+	e.apply(l)
+	return nil
+}
+
+// Reboot gives the reboot that a step asked for and after which it has not begun
+// again, nil for none, and how many the command has asked for in all.
+func (e *Entry) Reboot() (r *Reboot, asked int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.reboot, e.reboots
 }
 
 // Cancel remembers, durably, that the command was cancelled.

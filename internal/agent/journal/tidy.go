@@ -97,7 +97,7 @@ func (e *Entry) compact(strip bool) error {
 	if err := e.rewrite(keep); err != nil {
 		return err
 	}
-	e.payload, e.steps = "", nil
+	e.payload, e.steps, e.reboot = "", nil, nil
 	e.replies, e.final = []replyMark{final}, 1
 	e.stripped = strip
 	return nil

@@ -255,7 +255,8 @@ func (s *Server) WaitFinal(jobID string, from int) (Event, int) {
 
 // Final tells whether the event is a reply that ends a command.
 func (e Event) Final() bool {
-	return e.Kind == wire.TypeAgentJobReply && e.Topic == wire.TopicSendCommand && e.Reply.DocumentStatus != wire.StatusInProgress
+	return e.Kind == wire.TypeAgentJobReply && e.Topic == wire.TopicSendCommand && e.Reply.DocumentStatus != wire.StatusInProgress &&
+		e.Reply.DocumentStatus != wire.StatusSuccessAndReboot
 }
 
 // Send sends a frame on every open channel and gives its message id.
