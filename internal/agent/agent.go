@@ -66,7 +66,7 @@ func New(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := journal.Open(folder.Journal(), journal.Options{Now: cfg.Now, Logger: cfg.Logger})
+	j, err := journal.Open(folder.Journal(), journal.Options{Now: cfg.Now, Logger: cfg.Logger, MaxBytes: cfg.JournalLimit})
 	if err != nil {
 		return nil, errors.Join(err, folder.Close())
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"ssmrun/internal/agent/journal"
 	"ssmrun/internal/agent/plugin"
 	"ssmrun/internal/agent/state"
 	"ssmrun/internal/agentlink"
@@ -31,6 +32,7 @@ const (
 	DefaultWorkers     = 5
 	DefaultOutputLimit = 1 << 30
 	DefaultOrphanGrace = 2 * time.Minute
+	DefaultMinFreeDisk = 64 << 20
 )
 
 // resumeWithin is how old a command may be that had not begun when the agent
@@ -63,6 +65,10 @@ type Config struct {
 	Workers, Queue int
 	// OutputLimit bounds what is kept of each stream of a step for S3, in bytes.
 	OutputLimit int64
+	// MinFreeDisk is how many bytes have to be free where StateDir is for a command
+	// to be taken: DefaultMinFreeDisk; less than 0 for no bound. JournalLimit
+	// bounds the journal in bytes.
+	MinFreeDisk, JournalLimit int64
 
 	// Reboot asks the system to restart, and returns when it was asked; scripts
 	// cause it by exit code 194. nil: such a step fails.
@@ -130,6 +136,8 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Workers, DefaultWorkers)
 	setDefault(&c.OutputLimit, DefaultOutputLimit)
 	setDefault(&c.OrphanGrace, DefaultOrphanGrace)
+	setDefault(&c.MinFreeDisk, DefaultMinFreeDisk)
+	setDefault(&c.JournalLimit, journal.DefaultMaxBytes)
 	setDefault(&c.orphanPoll, 2*time.Second)
 	setDefault(&c.resumeDelay, time.Second)
 	setDefault(&c.stopGrace, 3*time.Second)

@@ -81,11 +81,16 @@ func (a *Agent) handleCommand(job wire.AgentJob, ack func(code, message string))
 		a.refuse(job, ack, err.Error())
 		return
 	}
+	if reason := a.diskFull(); reason != "" {
+		a.log.Error("refused a command", "command", commandID, "reason", reason)
+		ack(wire.AckUnexpected, reason)
+		return
+	}
 	c.entry, err = a.journal.Accept(commandID, job.JobID, job.Content, waiting)
 	if err != nil {
 		// Without a journal the command could run twice. Better not at all.
 		a.log.Error("refused a command", "command", commandID, "error", err)
-		ack(wire.AckUnexpected, fmt.Sprintf("the agent cannot write its journal: %v", innermost(err)))
+		ack(wire.AckUnexpected, fmt.Sprintf("the agent cannot write its journal in %s, without which a command could run twice: %v; mend that on the instance and send the command again", a.folder.Journal(), innermost(err)))
 		return
 	}
 	ack(wire.AckOK, "Successful")
@@ -98,15 +103,41 @@ func (a *Agent) handleCommand(job wire.AgentJob, ack func(code, message string))
 	a.submit(c)
 }
 
+// Bounds of a command, far beyond what SendCommand lets through.
+const (
+	maxContent = 2 << 20 // bytes of the payload, which the journal keeps
+	maxSteps   = 1000
+)
+
+// diskFull says why there is too little room for a command; "" where there is
+// enough. Such a command fails at once, because a disk is seldom freed by itself:
+// offered again and again it would only fail later, and with no reason.
+func (a *Agent) diskFull() string {
+	if a.cfg.MinFreeDisk < 0 {
+		return ""
+	}
+	free, err := freeDisk(a.folder.Dir())
+	if err != nil || free >= a.cfg.MinFreeDisk {
+		return "" // where it cannot be known, writing shows it
+	}
+	return fmt.Sprintf("only %d bytes are free for the agent's folder %s, and it takes commands from %d on (--min-free-disk): free some space on the instance and send the command again", free, a.folder.Dir(), a.cfg.MinFreeDisk)
+}
+
 // read takes a command's content apart. Its errors may be shown to the sender.
 func (a *Agent) read(commandID, jobID, content string) (*command, error) {
 	c := &command{id: commandID, jobID: jobID}
+	if len(content) > maxContent {
+		return nil, fmt.Errorf("the command has %d bytes; this agent takes at most %d", len(content), maxContent)
+	}
 	if err := wire.Unmarshal([]byte(content), &c.payload); err != nil {
 		return nil, fmt.Errorf("the command cannot be read: %w", err)
 	}
 	var err error
 	if c.doc, err = document.ParseDelivered(c.payload.DocumentContent); err != nil {
 		return nil, fmt.Errorf("the document cannot be read: %s", publicMessage(err))
+	}
+	if n := len(c.doc.Steps); n > maxSteps {
+		return nil, fmt.Errorf("the document has %d steps; this agent takes at most %d", n, maxSteps)
 	}
 	if c.params, err = document.FromPayload(c.payload.Parameters); err != nil {
 		return nil, fmt.Errorf("the parameters cannot be read: %s", publicMessage(err))

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 
+	"ssmrun/internal/agent/journal"
 	"ssmrun/internal/agent/plugin/shellscript"
 	"ssmrun/internal/agent/state"
 	"ssmrun/internal/agentlink"
@@ -102,6 +103,8 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	f.IntVar(&cfg.Queue, "queue", 0, "`number` of commands that may wait here for their turn; the others wait at the service")
 	f.Int64Var(&cfg.OutputLimit, "output-limit", DefaultOutputLimit, "how many `bytes` of each stream of a step are kept on disk for S3")
 	f.StringVar(&reboot, "reboot-command", "", "`program` and arguments that restart the host when a script exits with "+strconv.Itoa(shellscript.RebootCode)+"; "+defaultReboot+" where it is not given, nothing where it is empty or with --local")
+	f.Int64Var(&cfg.MinFreeDisk, "min-free-disk", DefaultMinFreeDisk, "refuse commands while fewer `bytes` are free where the state is; 0 for no such bound")
+	f.Int64Var(&cfg.JournalLimit, "journal-limit", journal.DefaultMaxBytes, "how many `bytes` the journal may have; what is oldest goes first")
 	f.BoolVar(&cfg.Local, "local", false, "local agent: end when the service is gone")
 	f.DurationVar(&cfg.OrphanGrace, "orphan-grace", DefaultOrphanGrace, "with --local: how long after the last command (`duration`)")
 	f.StringVar(&level, "log-level", "info", "`level` of the log: debug, info, warn or error")
@@ -133,6 +136,10 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 		return cfg, errors.New("give either --activation-file or --activation-id and --activation-code")
 	case cfg.Workers < 1 || cfg.Queue < 0:
 		return cfg, errors.New("--workers must be at least 1, and --queue not negative")
+	case cfg.MinFreeDisk < 0:
+		return cfg, errors.New("--min-free-disk must not be negative")
+	case cfg.JournalLimit < 1<<20:
+		return cfg, errors.New("--journal-limit must be at least 1048576")
 	case cfg.OutputLimit < 1:
 		return cfg, errors.New("--output-limit must be at least 1")
 	case cfg.OrphanGrace <= 0:
@@ -147,6 +154,9 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 		if _, err := agentlink.ParseEndpoint(u); err != nil {
 			return cfg, fmt.Errorf("%s: %w", name, err)
 		}
+	}
+	if cfg.MinFreeDisk == 0 {
+		cfg.MinFreeDisk = -1
 	}
 	cfg.Endpoint = FixedEndpoint(endpoint, s3)
 	if endpointFile != "" {

@@ -31,6 +31,8 @@ type Entry struct {
 	final    int // index in replies plus one; 0: none
 	stripped bool
 	err      error
+	stuck    error  // why nothing can be added to the file
+	late     []line // what the disk had no room for; Tidy tries again
 }
 
 // Step is a step that began.
@@ -140,6 +142,9 @@ func (e *Entry) write(lines ...line) error {
 }
 
 func (e *Entry) append(buf []byte) error {
+	if e.stuck != nil {
+		return fmt.Errorf("write journal of command %s: %w", e.key, e.stuck)
+	}
 	if e.f == nil {
 		f, err := os.OpenFile(e.path(), os.O_WRONLY|os.O_APPEND, 0o600)
 		if err != nil {
@@ -226,7 +231,8 @@ func (e *Entry) Cancel() error {
 
 // AddReplies remembers replies, all of them durable with one sync, so that they
 // reach the service even if the agent or the connection goes away now. A final
-// one finishes the command.
+// one finishes the command. Replies that could not be written are in memory all
+// the same, and written by a later Tidy.
 func (e *Entry) AddReplies(replies ...Reply) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -234,15 +240,29 @@ func (e *Entry) AddReplies(replies ...Reply) error {
 	for i, r := range replies {
 		lines[i] = line{Kind: kindReply, At: e.j.opts.Now(), ID: r.ID, Topic: r.Topic, Content: r.Content, Step: r.Step, Final: r.Final}
 	}
-	if err := e.write(lines...); err != nil {
-		return err
-	}
 	for _, l := range lines {
 		e.apply(l)
+	}
+	if err := e.flush(lines); err != nil {
+		return err
 	}
 	if e.final > 0 {
 		return e.closeFile()
 	}
+	return nil
+}
+
+// flush writes what an earlier attempt left, and these lines, or keeps them for
+// the next attempt.
+func (e *Entry) flush(lines []line) error {
+	e.late = append(e.late, lines...)
+	if len(e.late) == 0 {
+		return nil
+	}
+	if err := e.write(e.late...); err != nil {
+		return err
+	}
+	e.late = nil
 	return nil
 }
 
@@ -256,6 +276,11 @@ func (e *Entry) Acked(id string) error {
 		return nil
 	}
 	l := line{Kind: kindAcked, At: e.j.opts.Now(), ID: id}
+	if len(e.late) > 0 {
+		e.apply(l)
+		e.late = append(e.late, l)
+		return nil
+	}
 	b, err := l.encode()
 	if err != nil {
 		return err
@@ -278,9 +303,10 @@ func (e *Entry) Replies() ([]Reply, error) {
 		return nil, nil
 	}
 	lines, err := e.read()
-	if err != nil {
+	if err != nil && len(e.late) == 0 {
 		return nil, err
 	}
+	lines = append(lines, e.late...)
 	var list []Reply
 	for _, l := range lines {
 		if l.Kind != kindReply || l.Content == "" {

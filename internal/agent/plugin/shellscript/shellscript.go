@@ -67,7 +67,9 @@ func (p *Plugin) Run(ctx context.Context, in plugin.Input) plugin.Result {
 		return startFailure(ctx, err, dir)
 	}
 	in.Running(process.Handle())
-	return result(process.Wait())
+	r := result(process.Wait())
+	r.Note = strings.Trim(r.Note+"\n"+hint(lines, r), "\n")
+	return r
 }
 
 // workDir gives the folder that the script starts in, or why there is none. A
