@@ -189,3 +189,26 @@ func (s *syncBuffer) String() string {
 	defer s.mu.Unlock()
 	return s.b.String()
 }
+
+// TestNoRoomForTheScript: the step fails with the reason, and the next one runs
+// once there is room.
+func TestNoRoomForTheScript(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	dir := filepath.Join(b.dir, "orchestration")
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	b.start()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("NOT RUN: mounting a small disk: %v (run the tests as root)", err)
+	}
+	free := fill(t, dir)
+	s := b.run(script(t, "true")).Reply.RuntimeStatus["run"]
+	if s.Status != wire.StatusFailed || s.Code != 1 {
+		t.Errorf("got %+v", s)
+	}
+	contains(t, "stderr", s.StandardError, "script could not be written", "no space left on device")
+	free()
+	if e := b.run(script(t, "true")); e.Reply.DocumentStatus != wire.StatusSuccess {
+		t.Errorf("with room again: %+v", e.Reply)
+	}
+}
