@@ -382,6 +382,10 @@ func TestDuplicates(t *testing.T) {
 	}
 	tell(t, release)
 	first, n := b.srv.WaitFinal(jobID, n)
+	// What still waits for its acknowledgement would not go out a second time.
+	if left := r.agent.link.Flush(t.Context()); left > 0 {
+		t.Fatalf("%d replies wait", left)
+	}
 	b.srv.SendCommand(p)
 	ack, n = b.srv.WaitAck(jobID, n)
 	again, n := b.srv.WaitFinal(jobID, n)
