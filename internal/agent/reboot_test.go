@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ssmrun"
+	"ssmrun/internal/agent/journal"
 	"ssmrun/internal/agentlink/linktest"
 	"ssmrun/internal/wire"
 )
@@ -346,19 +347,31 @@ func TestKilledAfterTheReboot(t *testing.T) {
 	b := setup(t)
 	h := b.rebooting()
 	r := b.start()
-	count, begun := filepath.Join(t.TempDir(), "count"), fifo(t, "begun")
-	jobID := b.srv.SendCommand(script(t, "echo x >> "+count, "[ $(wc -l < "+count+") -gt 1 ] || exit 194", "echo > "+begun, "sleep 1000"))
+	count := filepath.Join(t.TempDir(), "count")
+	p := script(t, rebooter(count, "1"))
+	jobID := b.srv.SendCommand(p)
 	_, n := b.waitReboot(jobID, 0)
 	h.wait(t)
-	r = b.restart(r, h)
-	told(t, begun)
 	r.stop()
+	// The next agent begins the step again, and dies.
+	j, err := journal.Open(filepath.Join(b.dir, "journal"), journal.Options{})
+	must(t, err)
+	e, ok := j.Lookup(p.CommandID)
+	if !ok {
+		t.Fatal("the journal does not know the command")
+	}
+	if asked, times := e.Reboot(); asked == nil || times != 1 || string(asked.Stdout) != "run 1\n" {
+		t.Errorf("the journal: %+v %d", asked, times)
+	}
+	must(t, e.Begin(0, "run", "aws:runShellScript", []byte("{}")))
+	must(t, j.Close())
+	h.boot += "x"
 	b.start()
 	final, _ := b.srv.WaitFinal(jobID, n)
-	if s := final.Reply.RuntimeStatus["run"]; s.Status != wire.StatusFailed || s.Code != 137 {
-		t.Errorf("got %+v", s)
+	if s := final.Reply.RuntimeStatus["run"]; s.Status != wire.StatusFailed || s.Code != 137 || final.Reply.DocumentStatus != wire.StatusFailed {
+		t.Errorf("got %s %+v", final.Reply.DocumentStatus, s)
 	}
-	if ran, _ := os.ReadFile(count); string(ran) != "x\nx\n" {
+	if ran, _ := os.ReadFile(count); string(ran) != "x\n" {
 		t.Errorf("ran %q", ran)
 	}
 }
