@@ -152,6 +152,8 @@ type Report struct {
 	// come before, with or after the report that ends the document.
 	Plugins []PluginReport
 	Trace   string
+	// Reboot: the agent restarts the host, and goes on with the document then.
+	Reboot bool
 }
 
 // PluginReport is what an agent says about one step.

@@ -49,9 +49,23 @@ const (
 	ExitNotStarted = -1  // ResponseCode of a plugin that has not run
 	ExitKilled     = 137 // cancelled, timed out, or killed
 	ExitReboot     = 194 // a script asks for a reboot and to be run again
-	ExitStop       = 168 // success, the remaining steps are skipped
-	ExitStopFailed = 169 // failure, the remaining steps are skipped
+	// ExitRebootWindows is ExitReboot of a host with Windows, where it is the code
+	// of an installer that wants one.
+	ExitRebootWindows = 3010
+	ExitStop          = 168 // success, the remaining steps are skipped
+	ExitStopFailed    = 169 // failure, the remaining steps are skipped
 )
+
+// MaxReboots is how many reboots one command may ask for on an instance: as often
+// the genuine agent goes on with a command that it finds begun. A script that
+// asks for one more every time would otherwise never end.
+const MaxReboots = 15
+
+// RebootGrace is how long a host may be away that a command had restarted: longer
+// than servers take that test their memory or install updates on the way. The
+// service waits so long for its agent, and an agent that comes back later does
+// not go on with the command.
+const RebootGrace = time.Hour
 
 // Exec bounds a step's execution timeout as agents do: outside
 // MinExecutionTimeout..MaxExecutionTimeout it is DefaultExecutionTimeout.

@@ -28,6 +28,7 @@ var groups = []struct {
 	{"shells", shells},
 	{"latency", latency},
 	{"process", process},
+	{"cancel", cancelled},
 	{"terraform", action},
 	{"memory", memory},
 	{"fleet", fleet},

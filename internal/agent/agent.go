@@ -56,6 +56,10 @@ type Agent struct {
 	// policySaid is what was last logged of the policy; nil for nothing.
 	policySaid *string
 	workers    sync.WaitGroup
+
+	parked      map[string]*command // wait for the host to be restarted, by journal key
+	rebootAsked bool                // the host was asked to
+	changed     chan struct{}       // wakes rebooter: a command was parked, or is over
 }
 
 // New opens the state folder and locks it. state.ErrLocked is in the chain of
@@ -76,7 +80,7 @@ func New(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := journal.Open(folder.Journal(), journal.Options{Now: cfg.Now, Logger: cfg.Logger})
+	j, err := journal.Open(folder.Journal(), journal.Options{Now: cfg.Now, Logger: cfg.Logger, MaxBytes: cfg.JournalLimit})
 	if err != nil {
 		return nil, errors.Join(err, folder.Close())
 	}
@@ -85,6 +89,7 @@ func New(cfg Config) (*Agent, error) {
 		exec: executor.New(cfg.Executor), plugins: cfg.Plugins,
 		tidy: make(chan struct{}, 1), commands: map[string]*command{}, held: true,
 		owed: map[string]owedReply{}, ownName: ownName(), troubles: last,
+		parked: map[string]*command{}, changed: make(chan struct{}, 1),
 	}
 	a.status = newStatusKeeper(a)
 	if err := a.openPolicy(); err != nil {
@@ -169,6 +174,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	background.Go(func() { a.link.Run(lctx) })
 	background.Go(func() { a.janitor(ctx) })
 	background.Go(func() { a.uploader.Tidy(ctx, leftUploads) })
+	background.Go(func() { a.rebooter(ctx) })
 	<-ctx.Done()
 	a.stop(context.Cause(ctx))
 	return nil

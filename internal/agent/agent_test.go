@@ -161,6 +161,13 @@ func TestStepsInOrder(t *testing.T) {
 		{"go on after a failure", []step{{"a", run("exit 1"), nil}, {"b", run("true"), nil}}, wire.StatusFailed, []string{"Failed 1", "Success 0"}},
 		{"exit on failure", []step{{"a", with(run("exit 4"), "onFailure", "exit"), nil}, {"b", run("true"), nil}}, wire.StatusFailed, []string{"Failed 4", "Skipped 0"}},
 		{"exit on failure but finally", []step{{"a", with(run("exit 4"), "onFailure", "exit"), nil}, {"b", run("true"), nil}, {"c", with(run("true"), "finallyStep", "true"), nil}}, wire.StatusFailed, []string{"Failed 4", "Skipped 0", "Success 0"}},
+		{"finally, but not the last", []step{{"a", with(run("exit 4"), "onFailure", "exit"), nil}, {"b", with(run("true"), "finallyStep", "true"), nil}, {"c", run("true"), nil}}, wire.StatusFailed, []string{"Failed 4", "Skipped 0", "Skipped 0"}},
+		{"finally, after success", []step{{"a", run("true"), nil}, {"b", with(run("exit 2"), "finallyStep", "true"), nil}}, wire.StatusFailed, []string{"Success 0", "Failed 2"}},
+		{"finally, after exit 168", []step{{"a", run("exit 168"), nil}, {"b", run("false"), nil}, {"c", with(run("true"), "finallyStep", "true"), nil}}, wire.StatusSuccess, []string{"Success 168", "Skipped 0", "Success 0"}},
+		{"no exit on a timeout", []step{{"a", with(with(run("sleep 100"), "onFailure", "exit"), "timeoutSeconds", "5"), nil}, {"b", run("true"), nil}}, wire.StatusTimedOut, []string{"TimedOut 137", "Success 0"}},
+		{"exit on success that did not come", []step{{"a", with(run("exit 4"), "onSuccess", "exit"), nil}, {"b", run("true"), nil}}, wire.StatusFailed, []string{"Failed 4", "Success 0"}},
+		{"exit on failure that did not come", []step{{"a", with(run("true"), "onFailure", "exit"), nil}, {"b", run("true"), nil}}, wire.StatusSuccess, []string{"Success 0", "Success 0"}},
+		{"an unknown word for onFailure", []step{{"a", with(run("exit 4"), "onFailure", "abort"), nil}, {"b", run("true"), nil}}, wire.StatusFailed, []string{"Failed 4", "Success 0"}},
 		{"success and exit", []step{{"a", with(run("exit 4"), "onFailure", "successAndExit"), nil}, {"b", run("true"), nil}}, wire.StatusSuccess, []string{"Success 168", "Skipped 0"}},
 		{"exit on success", []step{{"a", with(run("true"), "onSuccess", "exit"), nil}, {"b", run("false"), nil}}, wire.StatusSuccess, []string{"Success 0", "Skipped 0"}},
 		{"exit 168", []step{{"a", run("exit 168"), nil}, {"b", run("false"), nil}}, wire.StatusSuccess, []string{"Success 168", "Skipped 0"}},
@@ -375,6 +382,10 @@ func TestDuplicates(t *testing.T) {
 	}
 	tell(t, release)
 	first, n := b.srv.WaitFinal(jobID, n)
+	// What still waits for its acknowledgement would not go out a second time.
+	if left := r.agent.link.Flush(t.Context()); left > 0 {
+		t.Fatalf("%d replies wait", left)
+	}
 	b.srv.SendCommand(p)
 	ack, n = b.srv.WaitAck(jobID, n)
 	again, n := b.srv.WaitFinal(jobID, n)

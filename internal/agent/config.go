@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"ssmrun/internal/agent/journal"
 	"ssmrun/internal/agent/plugin"
 	"ssmrun/internal/agent/state"
 	"ssmrun/internal/agent/systemd"
@@ -32,6 +33,7 @@ const (
 	DefaultWorkers     = 5
 	DefaultOutputLimit = 1 << 30
 	DefaultOrphanGrace = 2 * time.Minute
+	DefaultMinFreeDisk = 64 << 20
 )
 
 // resumeWithin is how old a command may be that had not begun when the agent
@@ -79,6 +81,14 @@ type Config struct {
 	// OutputLimit bounds what waits on disk of each stream of a step for its
 	// upload to S3, in bytes: what comes on top of it is not kept.
 	OutputLimit int64
+	// MinFreeDisk is how many bytes have to be free where StateDir is for a command
+	// to be taken: DefaultMinFreeDisk; less than 0 for no bound. JournalLimit
+	// bounds the journal in bytes.
+	MinFreeDisk, JournalLimit int64
+
+	// Reboot asks the system to restart, and returns when it was asked; scripts
+	// cause it by exit code 194. nil: such a step fails.
+	Reboot func(context.Context) error
 
 	// Local makes the agent end OrphanGrace after its service is gone and its
 	// last command over.
@@ -105,6 +115,11 @@ type Config struct {
 	// long a stopping agent waits for S3 and then for acknowledgements; fetchPause
 	// the first pause before stored parameters are asked for again.
 	orphanPoll, resumeDelay, stopGrace, fetchPause time.Duration
+	// rebootPatience is how long a reboot waits for commands that run; rebootWait
+	// how long a host that was asked to restart may take to begin with it.
+	rebootPatience, rebootWait time.Duration
+	// bootID names the present run of the system; state.BootID.
+	bootID func() string
 }
 
 // withDefaults checks the configuration and fills it up.
@@ -132,10 +147,17 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Workers, DefaultWorkers)
 	setDefault(&c.OutputLimit, DefaultOutputLimit)
 	setDefault(&c.OrphanGrace, DefaultOrphanGrace)
+	setDefault(&c.MinFreeDisk, DefaultMinFreeDisk)
+	setDefault(&c.JournalLimit, journal.DefaultMaxBytes)
 	setDefault(&c.orphanPoll, 2*time.Second)
 	setDefault(&c.resumeDelay, time.Second)
 	setDefault(&c.stopGrace, 3*time.Second)
 	setDefault(&c.fetchPause, 500*time.Millisecond)
+	setDefault(&c.rebootPatience, 5*time.Minute)
+	setDefault(&c.rebootWait, 10*time.Minute)
+	if c.bootID == nil {
+		c.bootID = state.BootID
+	}
 	setDefault(&c.Platform, HostPlatform())
 	if c.Now == nil {
 		c.Now = time.Now

@@ -4,11 +4,11 @@ package agent
 
 import "golang.org/x/sys/unix"
 
-// diskFree is what the agent's user may still write where dir is.
-func diskFree(dir string) (free uint64, ok bool) {
+// freeDisk is how many bytes the agent may still write where path is.
+func freeDisk(path string) (int64, error) {
 	var s unix.Statfs_t
-	if unix.Statfs(dir, &s) != nil {
-		return 0, false
+	if err := unix.Statfs(path, &s); err != nil {
+		return 0, err
 	}
-	return uint64(s.Bavail) * uint64(s.Bsize), true //nolint:unconvert // signed on some systems
+	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // the types differ between systems
 }

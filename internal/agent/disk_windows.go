@@ -2,11 +2,15 @@ package agent
 
 import "golang.org/x/sys/windows"
 
-// diskFree is what the agent's user may still write where dir is.
-func diskFree(dir string) (free uint64, ok bool) {
-	name, err := windows.UTF16PtrFromString(dir)
+// freeDisk is how many bytes the agent may still write where path is.
+func freeDisk(path string) (int64, error) {
+	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
-		return 0, false
+		return 0, err
 	}
-	return free, windows.GetDiskFreeSpaceEx(name, &free, nil, nil) == nil
+	var free uint64
+	if err := windows.GetDiskFreeSpaceEx(name, &free, nil, nil); err != nil {
+		return 0, err
+	}
+	return int64(free), nil
 }

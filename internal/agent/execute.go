@@ -15,6 +15,7 @@ import (
 	"ssmrun"
 	"ssmrun/internal/agent/journal"
 	"ssmrun/internal/agent/plugin"
+	"ssmrun/internal/agent/plugin/shellscript"
 	"ssmrun/internal/document"
 	"ssmrun/internal/executor"
 	"ssmrun/internal/wire"
@@ -31,25 +32,77 @@ const (
 // that was cancelled.
 const codeCancelledRest = 1
 
-// execute runs a command to its end and reports.
-func (a *Agent) execute(c *command) {
-	defer c.cancel(nil)
+// execute runs a command to its end and reports, or to a step that wants the
+// host restarted; then it is not over.
+func (a *Agent) execute(c *command) (over bool) {
 	if a.refusedByHost(c) {
-		return
+		c.cancel(nil)
+		return true
 	}
 	list := groups(c.doc)
+	if results := a.unknownPlugin(c, list); results != nil {
+		a.finishWith(c, list, results)
+		return true
+	}
 	results := make(map[string]wire.PluginStatus, len(list))
+	c.results = results
 	exited := false
-	var last group
 	for i, g := range list {
-		r, exit := a.step(c, g, exited)
-		exited = exited || exit
-		results[g.name()] = r
-		if last = g; i < len(list)-1 {
-			a.report(c, g, r)
+		var end stepEnd
+		if c.resume.before(g) {
+			r, told := c.resume.told[g.name()]
+			if !told {
+				// It began, or was skipped: in doubt it is not begun again.
+				r = notRun(g, wire.StatusFailed, ssmrun.ExitKilled, "the result of the step was lost over the restart of the host; it is not run again")
+				a.report(c, g, r)
+			}
+			results[g.name()] = r
+			continue
+		}
+		if end = a.step(c, g, i == len(list)-1, exited); end.reboot {
+			return false
+		}
+		exited = exited || end.exit
+		results[g.name()] = end.result
+		if i < len(list)-1 {
+			a.report(c, g, end.result)
 		}
 	}
+	var last group
+	if len(list) > 0 {
+		last = list[len(list)-1]
+	}
+	a.forgetReboot(c)
 	a.finish(c, results, "", last, len(list))
+	c.cancel(nil)
+	return true
+}
+
+// unknownPlugin gives results for all steps where one of them needs a plugin that
+// this agent lacks, and would run: half a document does more harm than none. nil
+// where there is no such step.
+func (a *Agent) unknownPlugin(c *command, list []group) map[string]wire.PluginStatus {
+	lacks := func(g group) bool {
+		if _, ok := a.plugins[g.action()]; ok {
+			return false
+		}
+		met, err := g[0].Met(a.cfg.Platform.Type, c.params)
+		return met && err == nil
+	}
+	n := slices.IndexFunc(list, lacks)
+	if n < 0 || c.resume != nil || context.Cause(c.ctx) != nil {
+		return nil
+	}
+	results := make(map[string]wire.PluginStatus, len(list))
+	for _, g := range list {
+		results[g.name()] = notRun(g, wire.StatusFailed, ssmrun.ExitNotStarted,
+			fmt.Sprintf("not run: the step %s of the document needs the plugin %s, which this agent lacks", list[n].name(), list[n].action()))
+		if lacks(g) {
+			results[g.name()] = notRun(g, wire.StatusFailed, 1,
+				fmt.Sprintf("the plugin %s is not one that this agent runs: it runs %s", g.action(), strings.Join(a.actions(), ", ")))
+		}
+	}
+	return results
 }
 
 // report tells the result of one step of several.
@@ -106,27 +159,45 @@ func (a *Agent) finishCancelled(c *command) {
 func (a *Agent) finishAll(c *command, status string, code int, note string) {
 	list := groups(c.doc)
 	results := make(map[string]wire.PluginStatus, len(list))
-	for i, g := range list {
+	for _, g := range list {
 		results[g.name()] = notRun(g, status, code, note)
-		if i < len(list)-1 {
+	}
+	a.finishWith(c, list, results)
+}
+
+// finishWith ends a command of which these are all results, none told yet.
+func (a *Agent) finishWith(c *command, list []group, results map[string]wire.PluginStatus) {
+	var last group
+	for i, g := range list {
+		if last = g; i < len(list)-1 {
 			a.report(c, g, results[g.name()])
 		}
 	}
-	var last group
-	if len(list) > 0 {
-		last = list[len(list)-1]
-	}
 	a.finish(c, results, "", last, len(list))
+	c.cancel(nil)
 }
 
-// step runs one step, or says why not. exit tells that the steps after it are
-// skipped, exited that an earlier one said so.
-func (a *Agent) step(c *command, g group, exited bool) (r wire.PluginStatus, exit bool) {
-	switch cause := context.Cause(c.ctx); {
+// stepEnd is how a step ended.
+type stepEnd struct {
+	result wire.PluginStatus
+	exit   bool // the steps after it are skipped
+	reboot bool // it has no result yet: the host is restarted first
+}
+
+// step runs one step, or says why not. last tells that it is the document's last,
+// exited that an earlier one ended the document.
+func (a *Agent) step(c *command, g group, last, exited bool) stepEnd {
+	resumed := c.resume.of(g)
+	if resumed {
+		exited = c.resume.Exited
+	}
+	cause := context.Cause(c.ctx)
+	switch {
+	case resumed:
 	case errors.Is(cause, plugin.ErrCancelled):
-		return notRun(g, wire.StatusCancelled, codeCancelledRest, noteCancelled), false
+		return stepEnd{result: notRun(g, wire.StatusCancelled, codeCancelledRest, noteCancelled)}
 	case cause != nil:
-		return notRun(g, wire.StatusFailed, ssmrun.ExitNotStarted, noteStopped), false
+		return stepEnd{result: notRun(g, wire.StatusFailed, ssmrun.ExitNotStarted, noteStopped)}
 	}
 	inputs, err := g[0].Resolve(c.params)
 	if err != nil {
@@ -134,31 +205,77 @@ func (a *Agent) step(c *command, g group, exited bool) (r wire.PluginStatus, exi
 	}
 	flow := flowOf(inputs)
 	flow.end = flow.end || g[0].IsEnd
-	if exited && !flow.finally {
-		return notRun(g, wire.StatusSkipped, 0, noteExited), false
+	if exited && !(flow.finally && last) {
+		return stepEnd{result: notRun(g, wire.StatusSkipped, 0, noteExited)}
 	}
 	met, err := g[0].Met(a.cfg.Platform.Type, c.params)
 	if err != nil {
 		failed, exit := flow.after(plugin.Fail(publicMessage(err)))
-		return notRun(g, statusWord(failed.Status), failed.Code, failed.Note), exit
+		return stepEnd{result: notRun(g, statusWord(failed.Status), failed.Code, failed.Note), exit: exit}
 	}
 	if !met {
-		return notRun(g, wire.StatusSkipped, 0, "skipped: the step's precondition is not met on this instance (platform "+a.cfg.Platform.Type+")"), false
+		return stepEnd{result: notRun(g, wire.StatusSkipped, 0, "skipped: the step's precondition is not met on this instance (platform "+a.cfg.Platform.Type+")")}
 	}
-	started := a.cfg.Now()
-	out := a.newStreams(c, g)
-	result := a.runPlugin(c, g[0], out)
-	for _, s := range g[1:] {
-		if context.Cause(c.ctx) != nil {
+	note := rebootNote{Exited: exited, Started: a.cfg.Now()}
+	kept := ""
+	if resumed {
+		kept, note = a.rebootFolder(c.entry.Key()), c.resume.rebootNote
+	}
+	out := a.newStreams(c, g, kept)
+	if resumed {
+		out.restore(c.resume)
+	}
+	result, reboot := a.runGroup(c, g, out, note)
+	if reboot {
+		a.log.Info("step asks for a reboot", "command", c.id, "step", g.name())
+		return stepEnd{reboot: true}
+	}
+	result, exit := flow.after(result)
+	r := out.finish(c, g, result)
+	r.StartDateTime, r.EndDateTime = wire.FormatTime(note.Started), wire.FormatTime(a.cfg.Now())
+	a.log.Info("step over", "command", c.id, "step", g.name(), "status", r.Status, "code", r.Code)
+	return stepEnd{result: r, exit: exit}
+}
+
+// runGroup runs the properties of a group one after the other. After a reboot it
+// begins with the one that asked for it: those before are over.
+func (a *Agent) runGroup(c *command, g group, out *streams, note rebootNote) (result plugin.Result, reboot bool) {
+	for _, s := range g {
+		resumed := c.resume.of(g)
+		if resumed && s.Index < c.resume.step {
+			continue
+		}
+		var one plugin.Result
+		denied := false
+		switch cause := context.Cause(c.ctx); {
+		case resumed && errors.Is(cause, plugin.ErrCancelled):
+			one = plugin.Result{Status: plugin.Cancelled, Code: ssmrun.ExitKilled}
+		case resumed && cause != nil:
+			one = plugin.Result{Status: plugin.Failed, Code: ssmrun.ExitKilled, Note: plugin.ErrStopping.Error()}
+		case resumed && c.resume.failure != "" && s.Index == c.resume.step:
+			one, denied = withoutReboot(shellscript.RebootCode, c.resume.failure), true
+		case cause != nil && s.Index != g[0].Index:
+			return result, false
+		default:
+			one = a.runPlugin(c, s, out)
+		}
+		if one.Next == plugin.Reboot {
+			why := a.askReboot(c, g, s, out, note)
+			if why == "" {
+				return one, true
+			}
+			one, denied = withoutReboot(one.Code, why), true
+		}
+		if note.Before != nil {
+			one = worse(*note.Before, one)
+		}
+		result = one
+		note.Before = &result
+		if denied {
 			break
 		}
-		result = worse(result, a.runPlugin(c, s, out))
 	}
-	result, exit = flow.after(result)
-	r = out.finish(c, g, result)
-	r.StartDateTime, r.EndDateTime = wire.FormatTime(started), wire.FormatTime(a.cfg.Now())
-	a.log.Info("step over", "command", c.id, "step", g.name(), "status", r.Status, "code", r.Code)
-	return r, exit
+	return result, false
 }
 
 // runPlugin runs the plugin of a step.

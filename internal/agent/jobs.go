@@ -29,6 +29,8 @@ type command struct {
 	// step is the one that runs, since stepBegan; a.mu is held to use them.
 	step      string
 	stepBegan time.Time
+	resume    *resume                      // where it goes on after a reboot; nil for the beginning
+	results   map[string]wire.PluginStatus // of the steps that are over, by name
 }
 
 // HandleJob implements agentlink.Handler.
@@ -63,12 +65,15 @@ func (a *Agent) handleCommand(job wire.AgentJob, ack func(code, message string))
 		return
 	}
 	a.mu.Lock()
-	stopping, waiting := a.stopping, a.running+len(a.queue) >= a.cfg.Workers
+	stopping, reboot, waiting := a.stopping, a.rebootPending(), a.running+len(a.queue) >= a.cfg.Workers
 	full := a.running+len(a.queue) >= a.cfg.Workers+a.cfg.Queue
 	a.mu.Unlock()
 	switch {
 	case stopping:
 		ack(wire.AckClosedProcessor, "the agent stops")
+		return
+	case reboot:
+		ack(wire.AckClosedProcessor, "the host is about to restart")
 		return
 	case full:
 		ack(wire.AckBufferFull, fmt.Sprintf("%d commands run and %d wait", a.cfg.Workers, a.cfg.Queue))
@@ -79,11 +84,16 @@ func (a *Agent) handleCommand(job wire.AgentJob, ack func(code, message string))
 		a.refuse(job, ack, err.Error())
 		return
 	}
+	if reason := a.diskFull(); reason != "" {
+		a.log.Error("refused a command", "command", commandID, "reason", reason)
+		ack(wire.AckUnexpected, reason)
+		return
+	}
 	c.entry, err = a.journal.Accept(commandID, job.JobID, job.Content, waiting)
 	if err != nil {
 		// Without a journal the command could run twice. Better not at all.
 		a.log.Error("refused a command", "command", commandID, "error", err)
-		ack(wire.AckUnexpected, fmt.Sprintf("the agent cannot write its journal: %v", innermost(err)))
+		ack(wire.AckUnexpected, fmt.Sprintf("the agent cannot write its journal in %s, without which a command could run twice: %v; mend that on the instance and send the command again", a.folder.Journal(), innermost(err)))
 		return
 	}
 	ack(wire.AckOK, "Successful")
@@ -96,15 +106,41 @@ func (a *Agent) handleCommand(job wire.AgentJob, ack func(code, message string))
 	a.submit(c)
 }
 
+// Bounds of a command, far beyond what SendCommand lets through.
+const (
+	maxContent = 2 << 20 // bytes of the payload, which the journal keeps
+	maxSteps   = 1000
+)
+
+// diskFull says why there is too little room for a command; "" where there is
+// enough. Such a command fails at once, because a disk is seldom freed by itself:
+// offered again and again it would only fail later, and with no reason.
+func (a *Agent) diskFull() string {
+	if a.cfg.MinFreeDisk < 0 {
+		return ""
+	}
+	free, err := freeDisk(a.folder.Dir())
+	if err != nil || free >= a.cfg.MinFreeDisk {
+		return "" // where it cannot be known, writing shows it
+	}
+	return fmt.Sprintf("only %d bytes are free for the agent's folder %s, and it takes commands from %d on (--min-free-disk): free some space on the instance and send the command again", free, a.folder.Dir(), a.cfg.MinFreeDisk)
+}
+
 // read takes a command's content apart. Its errors may be shown to the sender.
 func (a *Agent) read(commandID, jobID, content string) (*command, error) {
 	c := &command{id: commandID, jobID: jobID}
+	if len(content) > maxContent {
+		return nil, fmt.Errorf("the command has %d bytes; this agent takes at most %d", len(content), maxContent)
+	}
 	if err := wire.Unmarshal([]byte(content), &c.payload); err != nil {
 		return nil, fmt.Errorf("the command cannot be read: %w", err)
 	}
 	var err error
 	if c.doc, err = document.ParseDelivered(c.payload.DocumentContent); err != nil {
 		return nil, fmt.Errorf("the document cannot be read: %s", publicMessage(err))
+	}
+	if n := len(c.doc.Steps); n > maxSteps {
+		return nil, fmt.Errorf("the document has %d steps; this agent takes at most %d", n, maxSteps)
 	}
 	if c.params, err = document.FromPayload(c.payload.Parameters); err != nil {
 		return nil, fmt.Errorf("the parameters cannot be read: %s", publicMessage(err))
@@ -140,17 +176,26 @@ func (a *Agent) submit(c *command) {
 
 // dispatch begins as many queued commands as there are free workers. a.mu is held.
 func (a *Agent) dispatch() {
-	for !a.held && !a.stopping && len(a.queue) > 0 && a.running < a.cfg.Workers {
+	for !a.held && !a.stopping && !a.rebootPending() && len(a.queue) > 0 && a.running < a.cfg.Workers {
 		c := a.queue[0]
 		a.queue = a.queue[1:]
 		c.running = true
 		a.running++
 		a.workers.Go(func() {
-			a.execute(c)
+			over := a.execute(c)
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.running--
-			delete(a.commands, c.entry.Key())
+			c.running = false
+			switch {
+			case over:
+				delete(a.commands, c.entry.Key())
+			case errors.Is(context.Cause(c.ctx), plugin.ErrCancelled):
+				a.cancelParked(c) // meanwhile
+			default:
+				a.park(c)
+			}
+			a.poke()
 			a.status.poke()
 			a.dispatch()
 		})
@@ -201,7 +246,8 @@ func (a *Agent) cancelCommand(commandID string) {
 	key := journal.Key(commandID)
 	a.mu.Lock()
 	c := a.commands[key]
-	queued := c != nil && !c.running
+	resumes := c != nil && !c.running && c.resume != nil
+	queued := c != nil && !c.running && c.resume == nil
 	if queued {
 		for i := range a.queue {
 			if a.queue[i] == c {
@@ -221,6 +267,13 @@ func (a *Agent) cancelCommand(commandID string) {
 		c.cancel(plugin.ErrCancelled)
 		if err := c.entry.Cancel(); err != nil {
 			a.log.Error("keep cancel", "command", commandID, "error", err)
+		}
+		if resumes {
+			a.mu.Lock()
+			if a.commands[key] == c && !c.running {
+				a.cancelParked(c)
+			}
+			a.mu.Unlock()
 		}
 	default:
 		if _, known := a.journal.Lookup(commandID); !known {

@@ -11,9 +11,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 
+	"ssmrun/internal/agent/journal"
+	"ssmrun/internal/agent/plugin/shellscript"
 	"ssmrun/internal/agent/state"
 	"ssmrun/internal/agent/systemd"
 )
@@ -117,7 +120,7 @@ func run(ctx context.Context, cfg Config, stderr io.Writer) int {
 // parseFlags makes a Config of the command line.
 func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	var cfg Config
-	var level string
+	var level, reboot string
 	f := flag.NewFlagSet("ssmrun-agent", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&cfg.StateDir, "state", DefaultStateDir, "`folder` for registration, journal and running scripts")
@@ -134,6 +137,9 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	f.IntVar(&cfg.Workers, "workers", DefaultWorkers, "`number` of commands that run at once")
 	f.IntVar(&cfg.Queue, "queue", 0, "`number` of commands that may wait here for their turn; the others wait at the service")
 	f.Int64Var(&cfg.OutputLimit, "output-limit", DefaultOutputLimit, "how many `bytes` of each stream of a step may wait on disk for their upload to S3, which goes on while the step runs; what comes on top is cut off")
+	f.StringVar(&reboot, "reboot-command", "", "`program` and arguments that restart the host when a script exits with "+strconv.Itoa(shellscript.RebootCode)+"; "+defaultReboot+" where it is not given, nothing where it is empty or with --local")
+	f.Int64Var(&cfg.MinFreeDisk, "min-free-disk", DefaultMinFreeDisk, "refuse commands while fewer `bytes` are free where the state is; 0 for no such bound")
+	f.Int64Var(&cfg.JournalLimit, "journal-limit", journal.DefaultMaxBytes, "how many `bytes` the journal may have; what is oldest goes first")
 	f.BoolVar(&cfg.Local, "local", false, "local agent: end when the service is gone")
 	f.DurationVar(&cfg.OrphanGrace, "orphan-grace", DefaultOrphanGrace, "with --local: how long after the last command (`duration`)")
 	f.StringVar(&level, "log-level", "info", "`level` of the log: debug, info, warn or error")
@@ -147,6 +153,12 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	if err != nil {
 		return cfg, fmt.Errorf("%w; see --help", err)
 	}
+	given := map[string]bool{}
+	f.Visit(func(g *flag.Flag) { given[g.Name] = true })
+	if !given["reboot-command"] && !cfg.Local {
+		reboot = defaultReboot
+	}
+	cfg.Reboot = rebootBy(reboot)
 	var lv slog.Level
 	switch {
 	case f.NArg() > 0:
@@ -157,6 +169,10 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 		return cfg, errors.New("give either --activation-file or --activation-id and --activation-code")
 	case cfg.Workers < 1 || cfg.Queue < 0:
 		return cfg, errors.New("--workers must be at least 1, and --queue not negative")
+	case cfg.MinFreeDisk < 0:
+		return cfg, errors.New("--min-free-disk must not be negative")
+	case cfg.JournalLimit < 1<<20:
+		return cfg, errors.New("--journal-limit must be at least 1048576")
 	case cfg.OutputLimit < 1:
 		return cfg, errors.New("--output-limit must be at least 1")
 	case cfg.OrphanGrace <= 0:
@@ -166,6 +182,9 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	}
 	if err := endpoints.apply(&cfg); err != nil {
 		return cfg, err
+	}
+	if cfg.MinFreeDisk == 0 {
+		cfg.MinFreeDisk = -1
 	}
 	f.Visit(func(given *flag.Flag) { cfg.PolicyRequired = cfg.PolicyRequired || given.Name == "policy" })
 	if cfg.PolicyFile != "" {

@@ -46,12 +46,12 @@ func (l *loneliness) over(now time.Time, lonely bool) bool {
 	return lonely && now.Sub(l.since) >= l.grace
 }
 
-// busy tells whether a command runs. What is queued while nothing runs waits
+// busy tells whether a command runs, or waits for a reboot. What is queued while nothing runs waits
 // for the service and keeps nobody.
 func (a *Agent) busy() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.running > 0
+	return a.running > 0 || len(a.parked) > 0
 }
 
 // serviceThere tells whether the channel is open, or the service's process at

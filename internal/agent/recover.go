@@ -9,7 +9,6 @@ import (
 
 	"ssmrun"
 	"ssmrun/internal/agent/journal"
-	"ssmrun/internal/agent/state"
 	"ssmrun/internal/executor"
 	"ssmrun/internal/wire"
 )
@@ -23,6 +22,7 @@ func (a *Agent) recover() error {
 		}
 		a.recoverCommand(e)
 	}
+	a.tidyReboots()
 	if err := os.RemoveAll(a.folder.Orchestration()); err != nil {
 		return fmt.Errorf("remove folders of earlier commands: %w", err)
 	}
@@ -34,7 +34,11 @@ func (a *Agent) recover() error {
 
 func (a *Agent) recoverCommand(e *journal.Entry) {
 	steps := e.Steps()
-	left := a.killLeftovers(e.Key(), steps)
+	reboot, _ := e.Reboot()
+	var left error
+	if reboot == nil { // a step that asks for a reboot has ended by itself
+		left = a.killLeftovers(e.Key(), steps)
+	}
 	jobID := e.JobID()
 	if jobID == "" {
 		jobID = wire.JobID(e.Key(), a.identity.InstanceID)
@@ -54,6 +58,8 @@ func (a *Agent) recoverCommand(e *journal.Entry) {
 	}
 	c.entry = e
 	switch {
+	case reboot != nil && e.Damaged() == nil:
+		a.recoverParked(c, reboot)
 	case len(steps) > 0 || e.Damaged() != nil:
 		a.log.Warn("a command of an earlier run is reported as ended", "command", id, "cancelled", e.Cancelled())
 		a.finishInterrupted(c, steps, left)
@@ -137,7 +143,7 @@ func (a *Agent) interrupted(c *command, g group, began map[int]journal.Step, lef
 		}
 		why := "the agent ended while the step ran; what was left of it was killed"
 		var h executor.Handle
-		if json.Unmarshal(step.Process, &h) == nil && h.BootID != "" && h.BootID != state.BootID() {
+		if json.Unmarshal(step.Process, &h) == nil && h.BootID != "" && h.BootID != a.cfg.bootID() {
 			why = "the instance was restarted while the step ran"
 		}
 		status, note := wire.StatusFailed, withLeftover(why+", and it is not run again", left)
@@ -171,6 +177,11 @@ func (a *Agent) toldResults(e *journal.Entry) map[string]wire.PluginStatus {
 			continue
 		}
 		maps.Copy(told, reply.RuntimeStatus)
+		if reply.DocumentStatus == wire.StatusSuccessAndReboot {
+			for name := range reply.RuntimeStatus {
+				delete(told, name) // it has no result yet
+			}
+		}
 	}
 	return told
 }

@@ -373,3 +373,15 @@ func TestOrphanEnds(t *testing.T) {
 		t.Errorf("got %+v", final.Reply)
 	}
 }
+
+func TestJournalThatIsNoFolder(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	path := filepath.Join(b.dir, "journal")
+	must(t, os.WriteFile(path, nil, 0o600))
+	if _, err := New(b.cfg); err == nil || !strings.Contains(err.Error(), "make journal folder") || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v", err)
+	}
+	must(t, os.Remove(path))
+	b.start() // and the folder is free again
+}

@@ -122,7 +122,7 @@ func (f flow) after(r plugin.Result) (plugin.Result, bool) {
 	switch r.Status {
 	case plugin.Success:
 		skip = skip || f.onSuccess == "exit"
-	case plugin.Failed, plugin.TimedOut:
+	case plugin.Failed: // and not TimedOut, as with the genuine agent
 		switch f.onFailure {
 		case "exit":
 			skip = true

@@ -157,7 +157,7 @@ running    1
              AWS-RunShellScript, step run, for 3 s
 waiting    0
 replies    0 owed to the service
-journal    12.0 KiB in 4 files
+journal    12.0 KiB
 disk       3.0 GiB free
 last error 2 days ago:
            heartbeat failed

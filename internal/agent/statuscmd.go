@@ -129,8 +129,9 @@ func readReport(dir string) (report, error) {
 		}
 		return nil
 	})
-	if free, ok := diskFree(dir); ok {
-		r.DiskFree = &free
+	if free, err := freeDisk(dir); err == nil {
+		bytes := uint64(max(free, 0))
+		r.DiskFree = &bytes
 	}
 	return r, err
 }
@@ -176,7 +177,7 @@ func (r *report) text(now time.Time) string {
 		}
 	}
 	line("replies", "%d owed to the service", r.RepliesOwed)
-	line("journal", "%s in %d files", size(uint64(max(0, r.JournalBytes))), r.JournalFiles)
+	line("journal", "%s", size(uint64(max(0, r.JournalBytes))))
 	if r.DiskFree != nil {
 		line("disk", "%s free", size(*r.DiskFree))
 	}

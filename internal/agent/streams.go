@@ -34,7 +34,9 @@ type stream struct {
 	whole *output.Stream // nil where nothing is uploaded
 }
 
-func (a *Agent) newStreams(c *command, g group) *streams {
+// newStreams makes the streams of a step. kept is the folder with what it wrote
+// before the host was restarted; "" where it begins.
+func (a *Agent) newStreams(c *command, g group, kept string) *streams {
 	s := &streams{a: a, stdout: newStream(), stderr: newStream(), release: func() {}}
 	if c.payload.OutputS3BucketName == "" {
 		return s
@@ -49,10 +51,19 @@ func (a *Agent) newStreams(c *command, g group) *streams {
 	ctx, s.release = a.untilStopped(a.cfg.stopGrace)
 	prefix, step := objectPrefix(c, g, a.identity.InstanceID)
 	for name, to := range map[string]*stream{"stdout": &s.stdout, "stderr": &s.stderr} {
-		to.whole = a.uploader.Stream(ctx, output.Target{
+		target := output.Target{
 			Bucket: c.payload.OutputS3BucketName, Key: prefix + "/" + step + "/" + name, Name: name, Dir: dir,
 			ID: fmt.Sprintf("%s.%d.%s", c.entry.Key(), g[0].Index, name), Limit: a.cfg.OutputLimit,
-		})
+		}
+		if kept != "" {
+			var err error
+			if to.whole, err = a.uploader.Resume(ctx, target, kept); err != nil {
+				s.notes = append(s.notes, fmt.Sprintf("what the step wrote to %s before the restart of the host is not in S3: %v", name, innermost(err)))
+			}
+		}
+		if to.whole == nil {
+			to.whole = a.uploader.Stream(ctx, target)
+		}
 		to.Writer = io.MultiWriter(to.head, to.whole) // neither ever fails
 	}
 	return s

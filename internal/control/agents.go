@@ -129,8 +129,7 @@ func (ch *changes) begin(cmd *commandState, f *flight, now time.Time) {
 		f.Handed = now
 	}
 	// The steps' time counts from here where delivery took its time.
-	steps := cmd.ExpiresAfter.Sub(cmd.RequestedAt) - time.Duration(cmd.TimeoutSeconds)*time.Second
-	if by := now.Add(steps + ch.c.cfg.FinishGrace); by.After(f.FinishBy) {
+	if by := now.Add(stepsTime(cmd) + ch.c.cfg.FinishGrace); by.After(f.FinishBy) {
 		f.FinishBy = by
 	}
 	cmd.Counts.Begun++
@@ -154,6 +153,10 @@ func (ch *changes) report(scope ssmrun.Scope, r ssmrun.Report) error {
 	if err := ch.plugins(cmd, f, r.Plugins); err != nil {
 		return err
 	}
+	if r.Reboot && !f.State.Terminal() {
+		ch.begin(cmd, f, ch.c.cfg.Now())
+		ch.rebooting(cmd, f)
+	}
 	if f.State.Terminal() || r.Event == ssmrun.EventBegan && !f.Begun.IsZero() {
 		return nil
 	}
@@ -166,6 +169,26 @@ func (ch *changes) report(scope ssmrun.Scope, r ssmrun.Report) error {
 	}
 	ch.save(f)
 	return nil
+}
+
+// rebooting gives an invocation whose host is restarted the time for that, and
+// the steps' time anew, because the step is run again from its beginning. It
+// cannot be asked for without end.
+func (ch *changes) rebooting(cmd *commandState, f *flight) {
+	if !f.CancelRequested.IsZero() {
+		return
+	}
+	round := stepsTime(cmd) + ssmrun.RebootGrace + ch.c.cfg.FinishGrace
+	by := earlier(ch.c.cfg.Now().Add(round), f.Begun.Add((ssmrun.MaxReboots+1)*round))
+	if by.After(f.FinishBy) {
+		f.FinishBy = by
+	}
+	ch.save(f)
+}
+
+// stepsTime is the execution time of all steps of a command.
+func stepsTime(cmd *commandState) time.Duration {
+	return cmd.ExpiresAfter.Sub(cmd.RequestedAt) - time.Duration(cmd.TimeoutSeconds)*time.Second
 }
 
 // plugins merges the results of steps.
@@ -185,6 +208,9 @@ func (ch *changes) plugins(cmd *commandState, f *flight, results []ssmrun.Plugin
 		}
 		p.State = to
 		p.ExitCode, p.Started, p.Finished = r.ExitCode, r.Started, r.Finished
+		if r.Event == ssmrun.EventBegan {
+			p.ExitCode = ssmrun.ExitNotStarted // it will run again, and end with another
+		}
 		p.Stdout = ssmrun.CutStream(r.Stdout, ssmrun.MaxStreamChars)
 		p.Stderr = ssmrun.CutStream(r.Stderr, ssmrun.MaxStreamChars)
 		p.Output = r.Output

@@ -85,6 +85,7 @@ func (ch *channel) report(reply wire.AgentJobReply) (report ssmrun.Report, ok bo
 	report = ssmrun.Report{
 		CommandID: commandID, InstanceID: instanceID,
 		Event: documentEvent(content.DocumentStatus), Trace: content.DocumentTraceOutput,
+		Reboot: content.DocumentStatus == wire.StatusSuccessAndReboot,
 	}
 	for name, p := range content.RuntimeStatus {
 		r, err := pluginReport(name, p)

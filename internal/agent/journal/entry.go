@@ -24,11 +24,15 @@ type Entry struct {
 	accepted time.Time
 	last     time.Time // of the last event
 	steps    []Step
+	reboot   *Reboot // the last event of its step
+	reboots  int
 	cancel   bool
 	replies  []replyMark
 	final    int // index in replies plus one; 0: none
 	stripped bool
 	err      error
+	stuck    error  // why nothing can be added to the file
+	late     []line // what the disk had no room for; Tidy tries again
 }
 
 // Step is a step that began.
@@ -40,6 +44,18 @@ type Step struct {
 	// Process says, in the executor's own form, which process tree runs it; nil
 	// where the plugin starts none.
 	Process json.RawMessage
+}
+
+// Reboot is a step's request to restart the host and to run the step again. It
+// is in force until the step begins again.
+type Reboot struct {
+	Step   int // index of the step
+	At     time.Time
+	BootID string // of the system that is to be restarted; "" where it is not known
+	// Note is the caller's own: what it needs to go on.
+	Note json.RawMessage
+	// Stdout and Stderr are the beginning of what the step has written so far.
+	Stdout, Stderr []byte
 }
 
 // Reply is a message that is owed to the service until it is acknowledged.
@@ -72,6 +88,7 @@ func (e *Entry) apply(l line) {
 	case kindAccept:
 		e.jobID, e.payload, e.accepted = l.JobID, l.Payload, l.At
 	case kindBegin:
+		e.reboot = nil
 		step := Step{Index: l.Step, Name: l.Name, Plugin: l.Plugin, Began: l.At, Process: l.Process}
 		if i := slices.IndexFunc(e.steps, func(s Step) bool { return s.Index == l.Step }); i >= 0 {
 			e.steps[i] = step
@@ -84,6 +101,9 @@ func (e *Entry) apply(l line) {
 				e.steps[i].Process = l.Process
 			}
 		}
+	case kindReboot:
+		e.reboot = &Reboot{Step: l.Step, At: l.At, BootID: l.Boot, Note: l.Note, Stdout: l.Stdout, Stderr: l.Stderr}
+		e.reboots++
 	case kindCancel:
 		e.cancel = true
 	case kindReply:
@@ -122,6 +142,9 @@ func (e *Entry) write(lines ...line) error {
 }
 
 func (e *Entry) append(buf []byte) error {
+	if e.stuck != nil {
+		return fmt.Errorf("write journal of command %s: %w", e.key, e.stuck)
+	}
 	if e.f == nil {
 		f, err := os.OpenFile(e.path(), os.O_WRONLY|os.O_APPEND, 0o600)
 		if err != nil {
@@ -173,6 +196,27 @@ func (e *Entry) Process(index int, process json.RawMessage) error {
 	return nil
 }
 
+// AskReboot remembers, durably, that a step wants the host to be restarted; At is
+// filled in.
+func (e *Entry) AskReboot(r Reboot) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := line{Kind: kindReboot, At: e.j.opts.Now(), Step: r.Step, Boot: r.BootID, Note: r.Note, Stdout: r.Stdout, Stderr: r.Stderr}
+	if err := e.write(l); err != nil {
+		return err
+	}
+	e.apply(l)
+	return nil
+}
+
+// Reboot gives the reboot that a step asked for and after which it has not begun
+// again, nil for none, and how many the command has asked for in all.
+func (e *Entry) Reboot() (r *Reboot, asked int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.reboot, e.reboots
+}
+
 // Cancel remembers, durably, that the command was cancelled.
 func (e *Entry) Cancel() error {
 	e.mu.Lock()
@@ -187,7 +231,8 @@ func (e *Entry) Cancel() error {
 
 // AddReplies remembers replies, all of them durable with one sync, so that they
 // reach the service even if the agent or the connection goes away now. A final
-// one finishes the command.
+// one finishes the command. Replies that could not be written are in memory all
+// the same, and written by a later Tidy.
 func (e *Entry) AddReplies(replies ...Reply) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -195,15 +240,29 @@ func (e *Entry) AddReplies(replies ...Reply) error {
 	for i, r := range replies {
 		lines[i] = line{Kind: kindReply, At: e.j.opts.Now(), ID: r.ID, Topic: r.Topic, Content: r.Content, Step: r.Step, Final: r.Final}
 	}
-	if err := e.write(lines...); err != nil {
-		return err
-	}
 	for _, l := range lines {
 		e.apply(l)
+	}
+	if err := e.flush(lines); err != nil {
+		return err
 	}
 	if e.final > 0 {
 		return e.closeFile()
 	}
+	return nil
+}
+
+// flush writes what an earlier attempt left, and these lines, or keeps them for
+// the next attempt.
+func (e *Entry) flush(lines []line) error {
+	e.late = append(e.late, lines...)
+	if len(e.late) == 0 {
+		return nil
+	}
+	if err := e.write(e.late...); err != nil {
+		return err
+	}
+	e.late = nil
 	return nil
 }
 
@@ -217,6 +276,11 @@ func (e *Entry) Acked(id string) error {
 		return nil
 	}
 	l := line{Kind: kindAcked, At: e.j.opts.Now(), ID: id}
+	if len(e.late) > 0 {
+		e.apply(l)
+		e.late = append(e.late, l)
+		return nil
+	}
 	b, err := l.encode()
 	if err != nil {
 		return err
@@ -239,9 +303,10 @@ func (e *Entry) Replies() ([]Reply, error) {
 		return nil, nil
 	}
 	lines, err := e.read()
-	if err != nil {
+	if err != nil && len(e.late) == 0 {
 		return nil, err
 	}
+	lines = append(lines, e.late...)
 	var list []Reply
 	for _, l := range lines {
 		if l.Kind != kindReply || l.Content == "" {

@@ -25,10 +25,15 @@ const (
 	// acknowledged. No service redelivers a command for longer than that.
 	DefaultKeep = 24 * time.Hour
 	// DefaultKeepUnacknowledged bounds a command whose final reply nobody ever
-	// acknowledged; AWS keeps a command's history as long.
-	DefaultKeepUnacknowledged = 30 * 24 * time.Hour
-	// DefaultMaxBytes bounds the folder.
-	DefaultMaxBytes = 64 << 20
+	// acknowledged: no step may take longer than two days, so that any service has
+	// given the command up long before.
+	DefaultKeepUnacknowledged = 7 * 24 * time.Hour
+	// DefaultMaxBytes bounds the folder, DefaultMaxCommands the commands in it,
+	// each of which takes some 700 bytes of memory.
+	DefaultMaxBytes    = 64 << 20
+	DefaultMaxCommands = 10_000
+	// maxDamaged bounds the copies of damaged files.
+	maxDamaged = 20
 )
 
 // Options are the settings of a journal; zero members take the defaults.
@@ -38,6 +43,7 @@ type Options struct {
 	Keep               time.Duration    // DefaultKeep
 	KeepUnacknowledged time.Duration    // DefaultKeepUnacknowledged
 	MaxBytes           int64            // DefaultMaxBytes
+	MaxCommands        int              // DefaultMaxCommands
 }
 
 // Journal is an open journal folder. Its methods may be called from several
@@ -54,7 +60,8 @@ type Journal struct {
 
 // Open reads the folder, which it makes where it is missing. A file that cannot
 // be read to its end is set aside in the folder "damaged" and stays known; see
-// Entry.Damaged.
+// Entry.Damaged. A folder in which nothing can be written (a full disk) opens:
+// Accept fails until it can.
 func Open(dir string, opts Options) (*Journal, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -70,6 +77,9 @@ func Open(dir string, opts Options) (*Journal, error) {
 	}
 	if opts.MaxBytes == 0 {
 		opts.MaxBytes = DefaultMaxBytes
+	}
+	if opts.MaxCommands == 0 {
+		opts.MaxCommands = DefaultMaxCommands
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make journal folder: %w", err)
@@ -102,7 +112,7 @@ func Open(dir string, opts Options) (*Journal, error) {
 		}
 	}
 	if err := j.makeSpare(); err != nil {
-		return nil, err
+		opts.Logger.Error("journal: no command can be taken until this is mended", "error", err)
 	}
 	return j, nil
 }
@@ -248,7 +258,13 @@ func (j *Journal) load(key string) error {
 	e := &Entry{j: j, key: key}
 	data, err := os.ReadFile(e.path())
 	if err != nil {
-		return fmt.Errorf("read journal of command %s: %w", key, err)
+		// What it holds is not known, but that it is there is.
+		j.opts.Logger.Error("journal: a command's file cannot be read; the command will not be run again", "command", key, "error", err)
+		e.err = fmt.Errorf("read: %w", err)
+		e.stuck = e.err
+		e.accepted, e.last = j.opts.Now(), j.opts.Now()
+		j.entries[key] = e
+		return nil
 	}
 	lines, err := decode(data)
 	if errors.Is(err, errTorn) {
@@ -266,7 +282,8 @@ func (j *Journal) load(key string) error {
 	if err != nil {
 		e.err = err
 		if err := j.setAside(e, lines); err != nil {
-			return err
+			j.opts.Logger.Error("journal: a damaged file could not be mended", "command", key, "error", err)
+			e.stuck = err
 		}
 	}
 	j.entries[key] = e
@@ -282,6 +299,7 @@ func (j *Journal) setAside(e *Entry, lines []line) error {
 	}
 	aside := filepath.Join(dir, e.key+suffix)
 	_ = os.Remove(aside)
+	removeOldest(dir, maxDamaged-1)
 	if err := os.Link(e.path(), aside); err != nil {
 		return fmt.Errorf("set damaged journal aside: %w", err)
 	}
@@ -297,6 +315,25 @@ func (j *Journal) setAside(e *Entry, lines []line) error {
 		e.apply(d)
 	}
 	return e.rewrite(lines)
+}
+
+// removeOldest leaves n files in a folder, the newest ones.
+func removeOldest(dir string, n int) {
+	list, err := os.ReadDir(dir)
+	if err != nil || len(list) <= n {
+		return
+	}
+	age := func(f fs.DirEntry) time.Time {
+		info, err := f.Info()
+		if err != nil {
+			return time.Time{}
+		}
+		return info.ModTime()
+	}
+	slices.SortFunc(list, func(a, b fs.DirEntry) int { return age(a).Compare(age(b)) })
+	for _, f := range list[:len(list)-n] {
+		_ = os.Remove(filepath.Join(dir, f.Name()))
+	}
 }
 
 // Unacknowledged gives all replies that are still owed to the service, in the

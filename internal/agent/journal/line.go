@@ -20,6 +20,7 @@ const (
 	kindCancel  kind = "cancel"
 	kindReply   kind = "reply"
 	kindAcked   kind = "acked"
+	kindReboot  kind = "reboot"
 	kindDamaged kind = "damaged"
 )
 
@@ -39,6 +40,10 @@ type line struct {
 	Content string          `json:"content,omitempty"`
 	Final   bool            `json:"final,omitempty"`
 	Reason  string          `json:"reason,omitempty"`
+	Boot    string          `json:"boot,omitempty"`
+	Note    json.RawMessage `json:"note,omitempty"`
+	Stdout  []byte          `json:"stdout,omitempty"`
+	Stderr  []byte          `json:"stderr,omitempty"`
 }
 
 // encode spells a line with its checksum and a newline.
@@ -100,7 +105,7 @@ func decodeLine(b []byte) (line, error) {
 		return l, fmt.Errorf("decode: %w", err)
 	}
 	switch l.Kind {
-	case kindAccept, kindBegin, kindProcess, kindCancel, kindReply, kindAcked, kindDamaged:
+	case kindAccept, kindBegin, kindProcess, kindCancel, kindReply, kindAcked, kindReboot, kindDamaged:
 		return l, nil
 	}
 	return l, fmt.Errorf("unknown event %q", l.Kind)

@@ -21,11 +21,13 @@ const senders = 3
 // over and all are there.
 func (s *Stream) send() {
 	defer close(s.sender)
-	if err := s.persist(func() error { return s.object.begin(s.ctx) }); err != nil {
-		s.lose(err)
-		return
+	if s.object.id == "" {
+		if err := s.persist(func() error { return s.object.begin(s.ctx) }); err != nil {
+			s.lose(err)
+			return
+		}
+		s.up.note(s.target.ID, &s.object)
 	}
-	s.up.note(s.target.ID, &s.object)
 	var all sync.WaitGroup
 	for range senders {
 		all.Go(s.sendParts)
@@ -33,6 +35,9 @@ func (s *Stream) send() {
 	all.Wait()
 	if s.isLost() {
 		s.abort()
+		return
+	}
+	if s.parks() {
 		return
 	}
 	if err := s.persist(func() error { return s.object.complete(s.ctx) }); err != nil {
@@ -145,6 +150,12 @@ func (s *Stream) isLost() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == lost
+}
+
+func (s *Stream) parks() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.parking
 }
 
 func (s *Stream) isOver() bool {

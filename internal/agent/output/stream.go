@@ -50,6 +50,7 @@ type Stream struct {
 	unsent  int64 // of these those on disk
 	state   state
 	over    bool  // no more comes
+	parking bool  // what is not sent stays for Resume; see Park
 	disk    error // why state is broken
 	failure error // why state is lost
 }
@@ -124,9 +125,14 @@ func (s *Stream) open() (err error) {
 	if s.file != nil {
 		return nil
 	}
-	s.filling = segment{number: s.number, path: filepath.Join(s.target.Dir, s.target.Name+"."+strconv.Itoa(s.number))}
+	s.filling = s.segment()
 	s.file, err = os.OpenFile(s.filling.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	return err
+}
+
+// segment is the part that fills, empty.
+func (s *Stream) segment() segment {
+	return segment{number: s.number, path: filepath.Join(s.target.Dir, s.target.Name+"."+strconv.Itoa(s.number))}
 }
 
 // rotate hands the part that filled to the sender. The file is not synced: after

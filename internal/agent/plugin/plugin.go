@@ -97,6 +97,7 @@ type Next int
 const (
 	GoOn     Next = iota
 	SkipRest      // the document ends here; only a finallyStep still runs
+	Reboot        // the host is restarted, and the step run once more from its beginning
 )
 
 // Fail is the result of a step that could not be run.

@@ -301,7 +301,8 @@ func (s *Server) WaitFinal(jobID string, from int) (Event, int) {
 
 // Final tells whether the event is a reply that ends a command.
 func (e Event) Final() bool {
-	return e.told() && e.Topic != wire.TopicCancelCommand && e.Reply.DocumentStatus != wire.StatusInProgress
+	return e.told() && e.Topic != wire.TopicCancelCommand && e.Reply.DocumentStatus != wire.StatusInProgress &&
+		e.Reply.DocumentStatus != wire.StatusSuccessAndReboot
 }
 
 // Send sends a frame on every open channel and gives its message id.

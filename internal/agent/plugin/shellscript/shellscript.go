@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"ssmrun"
@@ -71,7 +72,9 @@ func (p *Plugin) Run(ctx context.Context, in plugin.Input) plugin.Result {
 		return startFailure(ctx, err, dir)
 	}
 	in.Running(process.Handle())
-	return result(process.Wait())
+	r := result(process.Wait())
+	r.Note = strings.Trim(r.Note+"\n"+hint(lines, r), "\n")
+	return r
 }
 
 // writeScript writes a script that only the user it runs as can read.
@@ -159,11 +162,8 @@ func exited(code int) plugin.Result {
 		return plugin.Result{Status: plugin.Success, Code: code, Next: plugin.SkipRest}
 	case ssmrun.ExitStopFailed:
 		return plugin.Result{Status: plugin.Failed, Code: code, Next: plugin.SkipRest, Note: failedToRun(code)}
-	case ssmrun.ExitReboot:
-		return plugin.Result{
-			Status: plugin.Failed, Code: code, Next: plugin.SkipRest,
-			Note: failedToRun(code) + "\nthe script asked for a reboot (exit 194), which this agent does not do yet: reboot the instance and send the rest as another command",
-		}
+	case RebootCode:
+		return plugin.Result{Status: plugin.Success, Code: code, Next: plugin.Reboot}
 	}
 	return plugin.Result{Status: plugin.Failed, Code: code, Note: failedToRun(code)}
 }
@@ -172,6 +172,11 @@ func exited(code int) plugin.Result {
 func failedToRun(code int) string {
 	return fmt.Sprintf("failed to run commands: exit status %d", code)
 }
+
+// RebootCode is the exit code with which a script asks for a reboot. As with the
+// genuine agent each system has its own: 3010 fits into no other exit code than
+// that of Windows, where 194 means nothing.
+var RebootCode = map[bool]int{true: ssmrun.ExitRebootWindows, false: ssmrun.ExitReboot}[runtime.GOOS == "windows"]
 
 // quote makes a path one word for the shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
