@@ -49,6 +49,15 @@ if modules=$(sh tools/javascript.sh | tail -n 1) && [ -d "$modules" ]; then
 	export SSMRUN_TEST_JAVASCRIPT="$modules"
 fi
 
+
+if [ ! -x /usr/lib/wine/wine64 ] && ! command -v wine64 >/dev/null 2>&1; then
+	install "the agent's Windows code" wine64 || true
+fi
+say "the agent for Windows, and Wine: half a minute, 2 the first time"
+if wine=$(sh tools/wine.sh "$work/wine" | tail -n 1) && [ -x "$wine" ]; then
+	export SSMRUN_TEST_WINE="$work/wine" SSMRUN_TEST_WINE_BIN="$wine"
+fi
+
 say "a real Terraform"
 if terraform=$(sh tools/terraform/build.sh | tail -n 1) && [ -x "$terraform" ]; then
 	export SSMRUN_TEST_TERRAFORM="$terraform"

@@ -26,9 +26,6 @@ const (
 	ExitLocked = 3 // another agent works on the state folder
 )
 
-// DefaultStateDir is where an agent keeps its state that is told no other place.
-const DefaultStateDir = "/var/lib/ssmrun-agent"
-
 const usage = `ssmrun-agent runs commands that a Run Command service sends to this host.
 
 The first start registers the host with an activation; later starts need only
@@ -85,7 +82,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	var endpoint, s3, endpointFile, level string
 	f := flag.NewFlagSet("ssmrun-agent", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.StringVar(&cfg.StateDir, "state", DefaultStateDir, "`folder` for registration, journal and running scripts")
+	f.StringVar(&cfg.StateDir, "state", defaultStateDir(), "`folder` for registration, journal and running scripts")
 	f.StringVar(&endpoint, "endpoint", "", "`URL` of the service: http://HOST:PORT or https://HOST:PORT")
 	f.StringVar(&s3, "s3-endpoint", "", "`URL` of the S3 that outputs are uploaded to; AWS's own where it is not given")
 	f.StringVar(&endpointFile, "endpoint-file", "", "`file` in which the service says where it is, instead of --endpoint")

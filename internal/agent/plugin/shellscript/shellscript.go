@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"ssmrun"
@@ -24,6 +25,10 @@ const Action = "aws:runShellScript"
 
 // shell interprets a script that does not name its own interpreter.
 const shell = "/bin/sh"
+
+// noShell is why a step does not run on Windows.
+const noShell = "the script was not started: " + Action + " runs on Linux and macOS, and this instance runs Windows; " +
+	"send the command to other instances, or give the step a precondition: {StringEquals: [platformType, Linux]}"
 
 // Plugin runs scripts.
 type Plugin struct {
@@ -40,6 +45,9 @@ var _ plugin.Plugin = (*Plugin)(nil)
 // Cancelled only where this agent ended the script for that; a script that was
 // killed by others, or exits 137, has failed.
 func (p *Plugin) Run(ctx context.Context, in plugin.Input) plugin.Result {
+	if runtime.GOOS == "windows" {
+		return plugin.Fail(noShell)
+	}
 	script := filepath.Join(in.Folder, "_script.sh")
 	lines := strings.Join(document.Lines(in.Inputs["runCommand"]), "\n") + "\n"
 	if err := executor.WriteScript(script, []byte(lines), 0o700); err != nil {
