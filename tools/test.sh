@@ -6,7 +6,12 @@ set -eu
 cd "$(dirname "$0")/.."
 root=$(pwd)
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+tidy() {
+	# Wine's own processes outlive the programs.
+	[ -z "${SSMRUN_TEST_WINE_BIN:-}" ] || WINEPREFIX="$work/wine/prefix" "$(dirname "$SSMRUN_TEST_WINE_BIN")/wineserver" -k || true
+	rm -rf "$work"
+}
+trap tidy EXIT INT TERM
 export SSMRUN_NOT_RUN="$work/not-run" SSMRUN_CONFORMANCE_REPORT="$work/conformance"
 : >"$SSMRUN_NOT_RUN"
 
