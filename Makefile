@@ -17,7 +17,7 @@ build: ## build ssmrun, ssmrun-agent and the Terraform provider into bin/
 	$(GOBUILD) -o bin/ssmrun-agent ./cmd/ssmrun-agent
 	$(GOBUILD) -o bin/terraform-provider-ssmrun ./cmd/terraform-provider-ssmrun
 
-cross: ## build the agent for every system, and compile its tests (CROSS=all: the others too)
+cross: ## build the agent for other systems, and compile its tests (CROSS=all: every program and architecture)
 	@sh tools/cross.sh $(CROSS)
 
 demo: ## apply the reference page's four examples with a real Terraform, on this machine

@@ -3,8 +3,9 @@
 #
 # Builds ssmrun-agent for every system that it is for, as it is shipped, and fails
 # where one is larger than 12 MB; vets the agent's packages and compiles their
-# tests for the other systems. "all" builds ssmrun and the Terraform provider for
-# them too, which takes minutes the first time.
+# tests for the other systems. "all" builds for the second architecture of Windows
+# and macOS too, and ssmrun and the Terraform provider, which takes minutes the
+# first time.
 set -eu
 cd "$(dirname "$0")/.."
 case ${1:-} in '' | all) ;; *) sed -n '2p' "$0" >&2; exit 2 ;; esac
@@ -14,7 +15,9 @@ export CGO_ENABLED=0
 limit=12000000
 status=0
 
-for target in linux/amd64 linux/arm64 windows/amd64 windows/arm64 darwin/amd64 darwin/arm64; do
+targets="linux/amd64 linux/arm64 windows/amd64 darwin/arm64"
+[ -z "${1:-}" ] || targets="$targets windows/arm64 darwin/amd64"
+for target in $targets; do
 	export GOOS="${target%/*}" GOARCH="${target#*/}"
 	go build -ldflags '-s -w' -o "$work/agent" ./cmd/ssmrun-agent || { status=1; continue; }
 	size=$(wc -c <"$work/agent")

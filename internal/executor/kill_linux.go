@@ -94,3 +94,10 @@ func killSupervised(sup proc, deadline time.Time) error {
 	}
 	return killBelow(sup, deadline)
 }
+
+// killBelow ends a process, everything below it and its session, if it still is
+// the process that it was.
+func killBelow(root proc, deadline time.Time) error {
+	found, err := freeze(membersOf(root))
+	return errors.Join(err, endAll(found, deadline))
+}

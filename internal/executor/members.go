@@ -136,10 +136,3 @@ func endAll(procs []proc, deadline time.Time) error {
 	}
 	return err
 }
-
-// killBelow ends a process, everything below it and its session, if it still is
-// the process that it was.
-func killBelow(root proc, deadline time.Time) error {
-	found, err := freeze(membersOf(root))
-	return errors.Join(err, endAll(found, deadline))
-}

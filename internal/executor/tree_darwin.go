@@ -25,7 +25,6 @@ func (*platform) method() string { return "descendants" }
 
 type descendantTree struct {
 	h     Handle
-	child *os.Process
 	exits chan exit
 }
 
