@@ -54,7 +54,9 @@ func TestWindows(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer log.Close()
-			cmd := run(t.Context(), filepath.Join(testenv.Root(t), p.dir), filepath.Join(folder, name+".test.exe"), "-test.timeout=2m", "-test.run="+p.run)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // for Wine itself
+			defer cancel()
+			cmd := run(ctx, filepath.Join(testenv.Root(t), p.dir), filepath.Join(folder, name+".test.exe"), "-test.timeout=2m", "-test.run="+p.run)
 			cmd.Stdout, cmd.Stderr = log, log
 			if err := cmd.Run(); err != nil {
 				b, _ := os.ReadFile(log.Name())
