@@ -6,7 +6,7 @@ VERSION = 0.1.0
 LDFLAGS = -s -w -X ssmrun/internal/cli.Version=$(VERSION) -X ssmrun/internal/agent.Version=$(VERSION) -X ssmrun/internal/provider.Version=$(VERSION)
 GOBUILD = CGO_ENABLED=0 go build -ldflags "$(LDFLAGS)"
 
-.PHONY: help build demo test conformance bench lint docs tidy fuzz terraform install clean
+.PHONY: help build cross demo test conformance bench lint docs tidy fuzz terraform install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile
@@ -16,6 +16,9 @@ build: ## build ssmrun, ssmrun-agent and the Terraform provider into bin/
 	$(GOBUILD) -o bin/ssmrun ./cmd/ssmrun
 	$(GOBUILD) -o bin/ssmrun-agent ./cmd/ssmrun-agent
 	$(GOBUILD) -o bin/terraform-provider-ssmrun ./cmd/terraform-provider-ssmrun
+
+cross: ## build the agent for other systems, and compile its tests (CROSS=all: every program and architecture)
+	@sh tools/cross.sh $(CROSS)
 
 demo: ## apply the reference page's four examples with a real Terraform, on this machine
 	@sh examples/demo.sh

@@ -17,14 +17,9 @@ generated() {
 	sh tools/docs.sh >/dev/null && git diff --exit-code --stat -- docs
 }
 linters() { "$(sh tools/tool.sh golangci-lint | tail -n 1)" run ./...; }
-other_systems() {
-	for target in linux/arm64 darwin/arm64 windows/amd64; do
-		GOOS=${target%/*} GOARCH=${target#*/} CGO_ENABLED=0 go vet ./cmd/ssmrun-agent ./internal/agent/... ./internal/executor/... ./internal/agentlink/... || return 1
-	done
-}
 step "gofumpt" formatted
 step "go vet" go vet ./...
-step "go vet for other systems" other_systems
+step "the agent for other systems, and its size" sh tools/cross.sh
 step "go mod tidy makes no difference" tidy
 step "generated documentation is up to date" generated
 step "golangci-lint" linters

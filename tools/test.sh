@@ -6,7 +6,12 @@ set -eu
 cd "$(dirname "$0")/.."
 root=$(pwd)
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+tidy() {
+	# Wine's own processes outlive the programs.
+	[ -z "${SSMRUN_TEST_WINE_BIN:-}" ] || WINEPREFIX="$work/wine/prefix" "$(dirname "$SSMRUN_TEST_WINE_BIN")/wineserver" -k || true
+	rm -rf "$work"
+}
+trap tidy EXIT INT TERM
 export SSMRUN_NOT_RUN="$work/not-run" SSMRUN_CONFORMANCE_REPORT="$work/conformance"
 : >"$SSMRUN_NOT_RUN"
 
@@ -47,6 +52,15 @@ command -v npm >/dev/null 2>&1 || install "AWS's SDK for JavaScript" nodejs npm 
 say "AWS's SDK for JavaScript"
 if modules=$(sh tools/javascript.sh | tail -n 1) && [ -d "$modules" ]; then
 	export SSMRUN_TEST_JAVASCRIPT="$modules"
+fi
+
+
+if [ ! -x /usr/lib/wine/wine64 ] && ! command -v wine64 >/dev/null 2>&1; then
+	install "the agent's Windows code" wine64 || true
+fi
+say "the agent for Windows, and Wine: half a minute, 2 the first time"
+if wine=$(sh tools/wine.sh "$work/wine" | tail -n 1) && [ -x "$wine" ]; then
+	export SSMRUN_TEST_WINE="$work/wine" SSMRUN_TEST_WINE_BIN="$wine"
 fi
 
 say "a real Terraform"

@@ -24,10 +24,6 @@ import (
 // Name is the AgentName that heartbeats and replies tell.
 const Name = "ssmrun-agent"
 
-// DefaultPath is the PATH of scripts where no other is set: what a login shell
-// of root has.
-const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 // Defaults of Config.
 const (
 	DefaultWorkers     = 5

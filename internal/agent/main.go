@@ -29,9 +29,6 @@ const (
 	ExitLocked = 3 // another agent works on the state folder
 )
 
-// DefaultStateDir is where an agent keeps its state that is told no other place.
-const DefaultStateDir = "/var/lib/ssmrun-agent"
-
 // DefaultPolicy is the policy of a host, where its agent is told no other place.
 const DefaultPolicy = "/etc/ssmrun/policy.yaml"
 
@@ -123,7 +120,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	var level, reboot string
 	f := flag.NewFlagSet("ssmrun-agent", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.StringVar(&cfg.StateDir, "state", DefaultStateDir, "`folder` for registration, journal and running scripts")
+	f.StringVar(&cfg.StateDir, "state", defaultStateDir(), "`folder` for registration, journal and running scripts")
 	endpoints := addEndpointFlags(f)
 	f.StringVar(&cfg.ActivationFile, "activation-file", "", "JSON `file` with activation_id, activation_code and region; removed once it was used")
 	f.StringVar(&cfg.Activation.ID, "activation-id", "", "`id` of the activation to register with")

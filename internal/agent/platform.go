@@ -22,9 +22,9 @@ func HostPlatform() Platform {
 	p := Platform{Type: "Linux", IPAddress: hostAddress()}
 	switch runtime.GOOS {
 	case "darwin":
-		p.Type, p.Name = "MacOS", "macOS"
+		p.Type, p.Name, p.Version = "MacOS", "macOS", systemVersion()
 	case "windows":
-		p.Type, p.Name = "Windows", "Windows"
+		p.Type, p.Name, p.Version = "Windows", "Microsoft Windows", systemVersion()
 	default:
 		p.Name, p.Version = osRelease("/etc/os-release", "/usr/lib/os-release")
 	}

@@ -47,7 +47,7 @@ func statusMain(args []string, stdout, stderr io.Writer) int {
 	var asJSON bool
 	f := flag.NewFlagSet("ssmrun-agent status", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.StringVar(&dir, "state", DefaultStateDir, "the agent's `folder`")
+	f.StringVar(&dir, "state", defaultStateDir(), "the agent's `folder`")
 	f.BoolVar(&asJSON, "json", false, "as JSON")
 	if code, done := parseSub(f, args, statusUsage, stdout, stderr); done {
 		return code

@@ -24,12 +24,22 @@
 //     that process waits for any child; the agent waits for its own children one
 //     by one, because a wait for any child steals the exit codes of every other
 //     os/exec user in the process.
+//   - macOS: when the kill comes, the session, the process group and all that
+//     descends from the program, each stopped before any is killed, so that none
+//     loses its parent meanwhile. A process that made a session of its own and
+//     whose parents in the tree have ended before is not found: nothing leads to
+//     it. KillLeftover finds the tree while its first process lives.
+//   - Windows: one job object per step, the program born into it. No process can
+//     leave it (CREATE_BREAKAWAY_FROM_JOB is refused); one that a service starts
+//     on the script's behalf, such as a scheduled task, was never in it.
 //   - Other Unix systems: the process group; children that left it survive.
-//   - Windows: the program alone.
 //
-// Nothing ties the life of a tree to the agent's: an agent that dies leaves the
-// script running (deaf: its output goes nowhere), and the next agent ends it with
-// [Executor.KillLeftover] and the [Handle] from its journal.
+// On Unix nothing ties the life of a tree to the agent's: an agent that dies leaves
+// the script running (deaf: its output goes nowhere), and the next agent ends it
+// with [Executor.KillLeftover] and the [Handle] from its journal. On Windows the
+// system ends the tree with the agent: a job object whose last handle is closed has
+// no name to be found by any more. The step's result is the same, and nothing runs
+// on unwatched until there is a next agent.
 //
 // # Output
 //

@@ -112,8 +112,10 @@ type Handle struct {
 	// BootID is the boot in which the tree was started: process ids and cgroups
 	// mean nothing in another.
 	BootID string `json:"boot_id,omitempty"`
-	// PID and StartTicks are the script's first process and its start in clock
-	// ticks since boot, which together name one process for ever: ids are reused.
+	// PID and StartTicks are the script's first process and its start as the
+	// system counts it (Linux: clock ticks since boot; macOS: microseconds since
+	// 1970; Windows: 100 ns since 1601), which together name one process for ever:
+	// ids are reused.
 	PID        int    `json:"pid,omitempty"`
 	StartTicks uint64 `json:"start_ticks,omitempty"`
 	// Cgroup is the absolute path of the step's own cgroup, empty without one.
@@ -121,6 +123,8 @@ type Handle struct {
 	// SupervisorPID and SupervisorStartTicks are the supervisor, 0 without one.
 	SupervisorPID        int    `json:"supervisor_pid,omitempty"`
 	SupervisorStartTicks uint64 `json:"supervisor_start_ticks,omitempty"`
+	// Job is the name of the step's job object on Windows.
+	Job string `json:"job,omitempty"`
 }
 
 // Executor starts and ends process trees. It is safe for concurrent use and
@@ -156,7 +160,7 @@ func New(cfg Config) *Executor {
 }
 
 // Method names how the next step's tree will be held together: "cgroup",
-// "supervisor", "group" or "process" (see the package documentation).
+// "supervisor", "descendants", "group" or "job" (see the package documentation).
 func (e *Executor) Method() string { return e.platform.method() }
 
 // Start starts the program and returns when it runs (its exec succeeded). The

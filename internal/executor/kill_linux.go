@@ -24,17 +24,6 @@ func killCgroupTree(g *cgroup, h Handle, deadline time.Time) error {
 	return errors.Join(ferr, g.kill(deadline), endAll(found, deadline))
 }
 
-// endAll kills the processes and waits until each is gone.
-func endAll(procs []proc, deadline time.Time) error {
-	err := killAll(procs)
-	for _, p := range procs {
-		if !p.waitGone(deadline) {
-			err = errors.Join(err, fmt.Errorf("process %d is still alive", p.pid))
-		}
-	}
-	return err
-}
-
 // KillLeftover kills what is left of a step that an earlier run of the agent
 // started, daemons included, and returns when it is gone. A zero handle, one of
 // another boot or one whose processes are gone is nothing to do. A process that

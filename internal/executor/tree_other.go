@@ -1,4 +1,4 @@
-//go:build unix && !linux
+//go:build unix && !linux && !darwin
 
 package executor
 
@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// platform is the side of an Executor on Unix systems other than Linux, where a
-// tree is the process group that the program leads. Children that made a group or
+// platform is the side of an Executor on Unix systems other than Linux and macOS,
+// where a tree is the process group that the program leads. Children that made a group or
 // session of their own survive a kill: holding them would take what each system
-// has (procctl's reaper on FreeBSD, nothing on macOS).
+// has (procctl's reaper on FreeBSD).
 type platform struct{}
 
 func (platform) init(*Executor, Config) {}

@@ -4,7 +4,8 @@
 // internal/localagents reads who runs (ReadProcess) and writes where the service
 // is (WriteEndpoint, WriteActivation). It calls only the operating system.
 //
-// The folder, mode 0700, its files 0600:
+// The folder, mode 0700, its files 0600 (on Windows for the agent's user, the
+// system and administrators):
 //
 //	registration.json   instance id, region, fingerprint, private key
 //	agent.json          the process that works on this folder: see Process
@@ -43,7 +44,7 @@ func Open(dir string, now time.Time, version string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make state folder: %w", err)
 	}
-	if err := os.Chmod(dir, 0o700); err != nil {
+	if err := protect(dir); err != nil {
 		return nil, fmt.Errorf("protect state folder: %w", err)
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)

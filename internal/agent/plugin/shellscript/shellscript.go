@@ -27,6 +27,10 @@ const Action = "aws:runShellScript"
 // shell interprets a script that does not name its own interpreter.
 const shell = "/bin/sh"
 
+// noShell is why a step does not run on Windows.
+const noShell = "the script was not started: " + Action + " runs on Linux and macOS, and this instance runs Windows; " +
+	"send the command to other instances, or give the step a precondition: {StringEquals: [platformType, Linux]}"
+
 // Plugin runs scripts.
 type Plugin struct {
 	exec *executor.Executor
@@ -45,6 +49,9 @@ func (*Plugin) RunsAsUser() {}
 // Cancelled only where this agent ended the script for that; a script that was
 // killed by others, or exits 137, has failed.
 func (p *Plugin) Run(ctx context.Context, in plugin.Input) plugin.Result {
+	if runtime.GOOS == "windows" {
+		return plugin.Fail(noShell)
+	}
 	script := filepath.Join(in.Folder, "_script.sh")
 	lines := strings.Join(document.Lines(in.Inputs["runCommand"]), "\n") + "\n"
 	if err := writeScript(script, lines, in.User); err != nil {
