@@ -183,6 +183,7 @@ type Instance struct {
 	PublicKey       string // base64 DER SPKI that it registered
 	Fingerprint     string
 	RegisteredAt    time.Time
+	KeyAt           time.Time // when it changed PublicKey; zero: has not since it registered
 	LastPing        time.Time // zero: never heard of
 	// Stopped: the agent said, or the service saw, that it went away cleanly.
 	Stopped bool
@@ -198,9 +199,12 @@ const (
 	Inactive       PingStatus = "Inactive"
 )
 
+// Hybrid tells whether the id is that of a hybrid node, mi-.
+func (i Instance) Hybrid() bool { return strings.HasPrefix(i.ID, "mi-") }
+
 // ResourceType gives EC2Instance for i- ids and ManagedInstance for mi- ids.
 func (i Instance) ResourceType() string {
-	if strings.HasPrefix(i.ID, "mi-") {
+	if i.Hybrid() {
 		return "ManagedInstance"
 	}
 	return "EC2Instance"
@@ -209,7 +213,7 @@ func (i Instance) ResourceType() string {
 // Service and Kind are how an ARN spells the instance:
 // arn:aws:SERVICE:REGION:ACCOUNT:KIND/ID.
 func (i Instance) Service() string {
-	if i.ResourceType() == "ManagedInstance" {
+	if i.Hybrid() {
 		return "ssm"
 	}
 	return "ec2"
@@ -217,7 +221,7 @@ func (i Instance) Service() string {
 
 // Kind is the KIND of Service's comment.
 func (i Instance) Kind() string {
-	if i.ResourceType() == "ManagedInstance" {
+	if i.Hybrid() {
 		return "managed-instance"
 	}
 	return "instance"

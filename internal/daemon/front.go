@@ -187,8 +187,13 @@ func (f *front) byRegisteredKey(q *request) error {
 	return nil
 }
 
-// json serves the JSON 1.1 services: Systems Manager for callers and agents.
+// json serves the JSON 1.1 services: Systems Manager for callers and agents, and
+// the delivery of messages to agents.
 func (f *front) json(q *request, target string) {
+	if operation, ok := strings.CutPrefix(target, wire.TargetMessageDelivery); ok && q.r.Method == http.MethodPost {
+		f.messages(q, operation)
+		return
+	}
 	operation, ok := strings.CutPrefix(target, wire.TargetSSM)
 	q.record.Service, q.record.Operation = "ssm", operation
 	if !ok || q.r.Method != http.MethodPost {
