@@ -135,6 +135,7 @@ type Delivery struct {
 	Scope      Scope
 	CommandID  string
 	InstanceID string
+	Again      bool // it was handed over before; the agent may have it
 	Cancel     bool
 	Document   string // its name
 	Content    string // JSON

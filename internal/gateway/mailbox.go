@@ -59,6 +59,7 @@ type job struct {
 	pause    time.Duration // until the time after
 	busy     bool          // the agent had no room for it
 	polled   bool          // handed out last by a long poll
+	out      bool          // handed out once, here or by another mailbox
 }
 
 // buffer-full pauses: an agent that is busy is asked again soon, then less often.
@@ -82,12 +83,25 @@ func (b *mailbox) enqueue(d ssmrun.Delivery) {
 		b.log.Error("encode a delivery", "command", d.CommandID, "error", err)
 		return
 	}
+	if b.add(j) {
+		b.g.cfg.Control.Withdrawn(d.Scope, d.CommandID, d.InstanceID, b.noted(d, nil))
+	}
+}
+
+// add puts a job in. It tells whether that is a cancel of what never went out.
+func (b *mailbox) add(j *job) (withdrawn bool) {
+	d := j.delivery
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if d.Cancel {
 		// Should the agent not have the job yet, it must not get it any more. If
 		// it is on its way, the cancel follows it.
-		delete(b.jobs, wire.JobID(d.CommandID, d.InstanceID))
+		id := wire.JobID(d.CommandID, d.InstanceID)
+		taken := b.jobs[id]
+		delete(b.jobs, id)
+		if taken != nil && !taken.out {
+			return true
+		}
 		for old, other := range b.jobs {
 			if other.delivery.Cancel && other.delivery.CommandID == d.CommandID {
 				delete(b.jobs, old)
@@ -101,6 +115,7 @@ func (b *mailbox) enqueue(d ssmrun.Delivery) {
 		b.jobs[j.id] = j
 	}
 	b.poke()
+	return false
 }
 
 // poke wakes the ways out. b.mu is held.
@@ -116,7 +131,7 @@ func (b *mailbox) poke() {
 // job makes what the agent gets of a delivery. A cancel is a job of its own, with
 // a fresh id.
 func (b *mailbox) job(d ssmrun.Delivery) (*job, error) {
-	j := &job{delivery: d, pause: firstPause, made: b.g.cfg.Now()}
+	j := &job{delivery: d, pause: firstPause, made: b.g.cfg.Now(), out: d.Again}
 	topic := wire.TopicSendCommand
 	var err error
 	if d.Cancel {
@@ -146,7 +161,7 @@ func (b *mailbox) byChannel(ch *channel) (list []job, next time.Duration) {
 		return nil, time.Hour // another has taken its place
 	}
 	for _, j := range b.due(maxDue, &next) {
-		j.polled = false
+		j.polled, j.out = false, true
 		j.next = b.g.cfg.Now().Add(b.g.cfg.Resend)
 		next = min(next, b.g.cfg.Resend)
 		list = append(list, *j)
@@ -175,7 +190,7 @@ func (b *mailbox) byPoll(p *poll, hidden time.Duration) (list []job, again []ssm
 		if j.polled && !j.delivery.Cancel {
 			again = append(again, j.delivery)
 		}
-		j.polled, j.busy = true, false
+		j.polled, j.out, j.busy = true, true, false
 		j.next = b.g.cfg.Now().Add(hidden)
 		list = append(list, *j)
 	}
