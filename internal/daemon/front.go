@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -212,7 +213,7 @@ func (f *front) json(q *request, target string) {
 	call := f.call(q, operation)
 	if q.caller.Agent() {
 		if operation != "GetParameters" && operation != "GetParameter" {
-			f.refuse(q, "ssm", notAllowed(q, "ssm:"+operation))
+			f.refuse(q, "ssm", f.refusedToAgent(q, operation))
 			return
 		}
 		call.MayRead = f.mayRead(q, operation)
@@ -225,6 +226,16 @@ func (f *front) json(q *request, target string) {
 		awsapi.WriteJSON(q.w, out)
 	}
 	f.outcome(q, err)
+}
+
+// refusedToAgent: what is none of this service's is unknown to an agent as to
+// anybody. It is what the genuine agent takes for a service without inventory,
+// compliance and the like; denied, it would be somebody's mistake.
+func (f *front) refusedToAgent(q *request, operation string) error {
+	if !slices.Contains(f.api.Operations(), operation) {
+		return &ssmrun.Error{Code: ssmrun.CodeUnknownOperation}
+	}
+	return notAllowed(q, "ssm:"+operation)
 }
 
 // notAllowed: agents have no business with callers' operations, but for reading

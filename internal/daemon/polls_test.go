@@ -455,3 +455,30 @@ func TestRotateAgentKeys(t *testing.T) {
 		t.Error("the key is the same")
 	}
 }
+
+// TestAgentsCallsThatThereAreNot: what an agent's role allows on AWS, and this
+// service has not, is unknown; what is callers' is denied.
+func TestAgentsCallsThatThereAreNot(t *testing.T) {
+	t.Parallel()
+	s := testenv.Start(t, testenv.Options{})
+	a := registered(t, s)
+	for target, want := range map[string]string{
+		wire.TargetSSM + "PutInventory":                  "UnknownOperationException",
+		wire.TargetSSM + "UpdateAssociationStatus":       "UnknownOperationException",
+		wire.TargetSSM + "SendCommand":                   "AccessDeniedException",
+		wire.TargetMessageDelivery + "PutMessages":       "UnknownOperationException",
+		"AmazonSSMMessageGatewayService.OpenDataChannel": "UnknownOperationException",
+	} {
+		service := "ssm"
+		if strings.HasPrefix(target, wire.TargetMessageDelivery) {
+			service = wire.ServiceMessageDelivery
+		}
+		var out map[string]any
+		code, err := a.try(target, struct{}{}, &out, func(r *http.Request, body []byte) {
+			sigv4.Sign(r, body, a.keys, service, s.Region, time.Now())
+		})
+		if err != nil || code != want {
+			t.Errorf("%s: %q, %v, want %s", target, code, err, want)
+		}
+	}
+}
