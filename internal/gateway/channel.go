@@ -246,6 +246,9 @@ func (ch *channel) read(ctx context.Context) error {
 			continue
 		case errors.Is(err, io.EOF):
 			return errors.New("the connection was cut")
+		case errors.Is(err, websocket.ErrMessageTooBig):
+			ch.log.Warn("a message is over the limit; its channel is closed", "error", err)
+			return err
 		case err != nil:
 			return err
 		}

@@ -59,6 +59,15 @@ func (ch *channel) flush(ctx context.Context) (next time.Duration, err error) {
 		}
 	}
 	jobs, next := ch.box.byChannel(ch)
+	if len(jobs) > 0 {
+		err = ch.writeJobs(ctx, jobs)
+	}
+	return next, err
+}
+
+// writeJobs is apart from flush because of its stack: thousands of agents wait
+// with nothing to write.
+func (ch *channel) writeJobs(ctx context.Context, jobs []job) error {
 	for i := range jobs {
 		j := &jobs[i]
 		f, err := wire.NewFrame(wire.TypeAgentJob, ch.g.cfg.Now(), wire.AgentJob{
@@ -70,10 +79,10 @@ func (ch *channel) flush(ctx context.Context) (next time.Duration, err error) {
 			continue
 		}
 		if err := ch.writeFrame(ctx, f.Encode()); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return next, nil
+	return nil
 }
 
 func (ch *channel) writeFrame(ctx context.Context, b []byte) error {

@@ -40,7 +40,7 @@ type mailbox struct {
 	poll     *poll       // open long poll, the newest
 	grace    *time.Timer // runs while the last poll is fresh
 	graces   uint64      // how many there were
-	lastPoll time.Time   // when it ended
+	last     time.Time   // when a way ended last
 	offered  bool        // what waited was offered; see Gateway.offer
 	offering bool        // that is being done
 	clean    bool        // the websocket's agent said that it goes
@@ -157,9 +157,13 @@ func (b *mailbox) job(d ssmrun.Delivery) (*job, error) {
 func (b *mailbox) byChannel(ch *channel) (list []job, next time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.channel != ch {
-		return nil, time.Hour // another has taken its place
+	if b.channel != ch || len(b.jobs) == 0 { // another has taken its place, or there is nothing
+		return nil, time.Hour
 	}
+	return b.takeForChannel()
+}
+
+func (b *mailbox) takeForChannel() (list []job, next time.Duration) {
 	for _, j := range b.due(maxDue, &next) {
 		j.polled, j.out = false, true
 		j.next = b.g.cfg.Now().Add(b.g.cfg.Resend)

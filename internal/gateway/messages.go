@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"ssmrun"
@@ -217,5 +216,5 @@ func (g *Gateway) failMessage(ctx context.Context, p identity.Principal, body []
 // was nothing, of which each agent makes some 200 an hour.
 func Idle(out any, err error) bool {
 	r, ok := out.(wire.GetMessagesResponse)
-	return err == nil && ok && len(r.Messages) == 0 || errors.Is(err, context.Canceled)
+	return err == nil && ok && len(r.Messages) == 0
 }

@@ -1,139 +1,17 @@
 package gateway_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"io"
-	"net/http"
-	"strings"
+	"context"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"context"
-
 	"ssmrun"
 	"ssmrun/internal/gateway"
-	"ssmrun/internal/identity"
 	"ssmrun/internal/store"
 	"ssmrun/internal/wire"
 )
-
-// message serves a call of the message delivery service as the front does, but
-// for its signature.
-func (b *bundle) message(w http.ResponseWriter, r *http.Request, agent identity.Principal) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return // the agent has hung up
-	}
-	op := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), wire.TargetMessageDelivery)
-	out, err := b.gateway.Message(r.Context(), op, agent, "http://"+r.Host, body)
-	if err != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		out = wire.ErrorBody{Type: string(ssmrun.ErrorCode(err)), Message: err.Error()}
-	}
-	_ = json.NewEncoder(w).Encode(out)
-}
-
-// refusal is a call's answer that is not 200.
-type refusal struct{ code string }
-
-func (r *refusal) Error() string { return "refused with " + r.code }
-
-// try calls an operation; in is a request of package wire, or a body as it is.
-func (b *bundle) try(ctx context.Context, op string, in, out any) error {
-	body, ok := in.(string)
-	if !ok {
-		raw, err := wire.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = string(raw)
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, b.http+"/", bytes.NewReader([]byte(body)))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("X-Amz-Target", wire.TargetMessageDelivery+op)
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		var e wire.ErrorBody
-		if err := json.NewDecoder(resp.Body).Decode(&e); err != nil {
-			return err
-		}
-		return &refusal{e.Type}
-	}
-	return json.NewDecoder(resp.Body).Decode(out)
-}
-
-func (b *bundle) call(op string, in any) {
-	b.t.Helper()
-	var out map[string]any
-	b.must(b.try(b.ctx, op, in, &out))
-}
-
-// poll asks for messages, which are hidden for seconds then.
-func (b *bundle) poll(seconds int) []wire.Message {
-	b.t.Helper()
-	var out wire.GetMessagesResponse
-	b.must(b.try(b.ctx, wire.OpGetMessages, wire.GetMessagesRequest{Destination: instance, MessagesRequestID: "r", VisibilityTimeoutInSeconds: seconds}, &out))
-	if out.Destination != instance || out.MessagesRequestID != "r" || out.Messages == nil {
-		b.t.Errorf("answer %+v", out)
-	}
-	return out.Messages
-}
-
-// polled is a poll that goes on beside the test.
-func (b *bundle) polled(seconds int) <-chan []wire.Message {
-	done := make(chan []wire.Message, 1)
-	go func() {
-		var out wire.GetMessagesResponse
-		err := b.try(b.ctx, wire.OpGetMessages, wire.GetMessagesRequest{Destination: instance, VisibilityTimeoutInSeconds: seconds}, &out)
-		if err != nil {
-			out.Messages = []wire.Message{{MessageID: err.Error()}}
-		}
-		done <- out.Messages
-	}()
-	return done
-}
-
-// one wants a poll to give one message.
-func (b *bundle) one(list []wire.Message) wire.Message {
-	b.t.Helper()
-	if len(list) != 1 {
-		b.t.Fatalf("messages %+v", list)
-	}
-	return list[0]
-}
-
-func (b *bundle) acknowledge(id string) {
-	b.t.Helper()
-	b.call(wire.OpAcknowledgeMessage, wire.AcknowledgeMessageRequest{MessageID: id})
-}
-
-func (b *bundle) sendReply(id, status string, plugins map[string]wire.PluginStatus) {
-	b.t.Helper()
-	payload, err := wire.Marshal(wire.Reply{DocumentStatus: status, RuntimeStatus: plugins})
-	b.must(err)
-	b.call(wire.OpSendReply, wire.SendReplyRequest{MessageID: id, Payload: string(payload), ReplyID: "reply"})
-}
-
-// until waits for what no signal tells of.
-func (b *bundle) until(what string, ok func() bool) {
-	b.t.Helper()
-	for !ok() {
-		select {
-		case <-b.ctx.Done():
-			b.t.Fatal(what)
-		case <-time.After(time.Millisecond):
-		}
-	}
-}
 
 // TestPoll is a command from its begin to its end, in the order of the genuine
 // agent's calls.
@@ -231,31 +109,38 @@ func TestNewerPollWins(t *testing.T) {
 // TestManyMessages: as many at a time as an idle agent has room for, oldest first.
 func TestManyMessages(t *testing.T) {
 	t.Parallel()
-	b := setup(t, time.Minute)
-	_ = b.connect().conn.CloseNow() // it is there for now, and away then
-	var ids []string
+	b := setupWith(t, gateway.Config{Hold: time.Millisecond, PollGrace: time.Hour})
+	b.poll(10)
+	var sent, got []string
 	for range 12 {
-		ids = append(ids, wire.JobID(b.send(), instance))
+		sent = append(sent, wire.JobID(b.send(), instance))
 	}
-	var got []string
-	for len(got) < 12 {
+	for _, want := range []int{10, 2, 0} {
 		list := b.poll(600)
-		if len(list) == 0 || len(list) > 10 {
-			t.Fatalf("%d messages, %d before", len(list), len(got))
+		if len(list) != want {
+			t.Fatalf("%d messages, want %d", len(list), want)
 		}
 		for i := range list {
 			got = append(got, list[i].MessageID)
 		}
 	}
-	seen := map[string]bool{}
-	for _, id := range got {
-		seen[id] = true
+	if !slices.Equal(got, sent) {
+		t.Errorf("sent %v\ngot  %v", sent, got)
 	}
-	for _, id := range ids {
-		if !seen[id] {
-			t.Errorf("%s is missing of %v", id, got)
-		}
-	}
+}
+
+// TestHeartbeatAfterPolls: an agent that polled when it began, and has a websocket
+// since, was heard of when that ended.
+func TestHeartbeatAfterPolls(t *testing.T) {
+	t.Parallel()
+	b := setupWith(t, gateway.Config{Hold: time.Millisecond, PollGrace: time.Millisecond})
+	b.poll(10)
+	f := b.connect()
+	b.until("the grace has no end", func() bool { return !b.gateway.Polls(instance) })
+	before := time.Now()
+	_ = f.conn.CloseNow()
+	b.until("it is there for ever", func() bool { return !b.gateway.Connected(instance) })
+	b.until("its end is no heartbeat", func() bool { return !b.instance().LastPing.Before(before.Truncate(time.Microsecond)) })
 }
 
 // TestPresenceFollowsThePolls: an agent is there for a while after a poll, then
@@ -379,35 +264,6 @@ func TestCancelInTime(t *testing.T) {
 	}
 }
 
-func TestFailMessage(t *testing.T) {
-	t.Parallel()
-	b := setup(t, time.Minute)
-	waiting := b.polled(10)
-	b.must(b.gateway.WaitConnected(b.ctx, []string{instance}))
-	id := b.send()
-	m := b.one(<-waiting)
-	fail := wire.FailMessageRequest{MessageID: m.MessageID, FailureType: wire.FailureInternal}
-	b.call(wire.OpFailMessage, fail)
-	if s := b.state(id); s.Status != ssmrun.Failed {
-		t.Errorf("state %s", s)
-	}
-	b.call(wire.OpFailMessage, fail) // its answer was lost
-	if !b.log.has("the agent refused a message") {
-		t.Error("it was not logged")
-	}
-	// A cancel that makes no sense to the agent, and a message that it gives back.
-	id = b.send()
-	m = b.one(b.poll(10))
-	b.call(wire.OpDeleteMessage, wire.DeleteMessageRequest{MessageID: m.MessageID})
-	b.must(b.control.Cancel(b.ctx, scope, id, nil))
-	c := b.one(b.poll(10))
-	b.call(wire.OpFailMessage, wire.FailMessageRequest{MessageID: c.MessageID})
-	b.sendReply(m.MessageID, wire.StatusSuccess, done)
-	if s := b.state(id); s.Status != ssmrun.Success {
-		t.Errorf("state %s", s)
-	}
-}
-
 func TestDropEndsThePoll(t *testing.T) {
 	t.Parallel()
 	b := setup(t, time.Minute)
@@ -488,57 +344,5 @@ func TestPollsCostNoWrites(t *testing.T) {
 	}
 	if n := c.writes.Load() - before; n != 0 {
 		t.Errorf("50 polls wrote %d times", n)
-	}
-}
-
-// TestBadCalls: each is refused with a code of its own, never with the one on
-// which the genuine agent is silent for half an hour; and the command goes on.
-func TestBadCalls(t *testing.T) {
-	t.Parallel()
-	b := setup(t, time.Minute)
-	waiting := b.polled(10)
-	b.must(b.gateway.WaitConnected(b.ctx, []string{instance}))
-	id := b.send()
-	m := b.one(<-waiting)
-	const other = "i-1123456789abcdef0"
-	for _, c := range []struct{ op, body, code string }{
-		{wire.OpGetMessages, `nonsense`, "ValidationException"},
-		{wire.OpGetMessages, `[]`, "ValidationException"},
-		{wire.OpGetMessages, `{"Destination":1}`, "ValidationException"},
-		{wire.OpGetMessages, `{}`, "ValidationException"},
-		{wire.OpGetMessages, `{"Destination":"` + other + `"}`, "InvalidDestinationException"},
-		{wire.OpGetEndpoint, `{"Destination":"` + other + `"}`, "InvalidDestinationException"},
-		{wire.OpGetEndpoint, `{}`, "ValidationException"},
-		{wire.OpAcknowledgeMessage, `{"MessageId":"x"}`, "InvalidMessageIdException"},
-		{wire.OpAcknowledgeMessage, `{"MessageId":"` + wire.JobID(id, other) + `"}`, "InvalidDestinationException"},
-		{wire.OpAcknowledgeMessage, ``, "ValidationException"},
-		{wire.OpDeleteMessage, `{"MessageId":"aws.ssm.a.b.c"}`, "InvalidMessageIdException"},
-		{wire.OpDeleteMessage, `{`, "ValidationException"},
-		{wire.OpFailMessage, `{"MessageId":"` + wire.JobID(id, other) + `"}`, "InvalidDestinationException"},
-		{wire.OpFailMessage, `{}`, "ValidationException"},
-		{wire.OpSendReply, `{"MessageId":"` + wire.JobID(id, other) + `","Payload":"{}"}`, "InvalidDestinationException"},
-		{wire.OpSendReply, `{"MessageId":"` + m.MessageID + `"}`, "ValidationException"},
-		{"ReceiveMessages", `{}`, string(ssmrun.CodeUnknownOperation)},
-		// What makes no sense, and would make no more if it were sent again.
-		{wire.OpSendReply, `{"MessageId":"` + m.MessageID + `","Payload":"garbage"}`, ""},
-		{wire.OpSendReply, `{"MessageId":"` + m.MessageID + `","Payload":"{\"documentStatus\":1}"}`, ""},
-		{wire.OpSendReply, `{"MessageId":"aws.ssm.unknown.` + instance + `","Payload":"{\"documentStatus\":\"Failed\"}"}`, ""},
-		{wire.OpAcknowledgeMessage, `{"MessageId":"aws.ssm.unknown.` + instance + `"}`, ""},
-		{wire.OpFailMessage, `{"MessageId":"aws.ssm.unknown.` + instance + `"}`, ""},
-	} {
-		var out map[string]any
-		err := b.try(b.ctx, c.op, c.body, &out)
-		var r *refusal
-		switch {
-		case c.code == "" && err != nil, c.code != "" && (!errors.As(err, &r) || r.code != c.code):
-			t.Errorf("%s %s: %v, want %s", c.op, c.body, err, c.code)
-		}
-	}
-	if !b.log.has("drop a reply") || !b.log.has("refuse an agent's call for another instance") {
-		t.Error("it was not logged")
-	}
-	b.sendReply(m.MessageID, wire.StatusSuccess, done)
-	if s := b.state(id); s.Status != ssmrun.Success {
-		t.Errorf("state %s", s)
 	}
 }

@@ -49,7 +49,7 @@ func (g *Gateway) addChannel(ch *channel) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	ch.box = b
+	ch.box, ch.log = b, b.log // one logger is enough of each agent
 	g.open.Add(1)
 	old := b.channel
 	b.channel, b.clean = ch, false
@@ -70,7 +70,7 @@ func (g *Gateway) removeChannel(ch *channel, clean bool) bool {
 	if b.channel != ch {
 		return false
 	}
-	b.channel, b.clean = nil, clean
+	b.channel, b.clean, b.last = nil, clean, g.cfg.Now()
 	if b.poll != nil || b.grace != nil {
 		b.lost()
 		return false
@@ -114,7 +114,7 @@ func (g *Gateway) removePoll(p *poll, dropped bool) bool {
 	if b.poll != p {
 		return false
 	}
-	b.poll, b.lastPoll = nil, g.cfg.Now()
+	b.poll, b.last = nil, g.cfg.Now()
 	if g.closing || dropped {
 		if b.channel != nil {
 			return false
@@ -171,12 +171,9 @@ func (b *mailbox) away() {
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
 	b.mu.Lock()
-	at, clean := b.lastPoll, b.clean
+	last, clean := b.last, b.clean
 	b.mu.Unlock()
-	if at.IsZero() || clean {
-		at = b.g.cfg.Now()
-	}
-	b.seen(ctx, at, clean)
+	b.seen(ctx, last, clean)
 	if err := b.g.cfg.Control.Disconnected(ctx, b.scope, b.instance); err != nil {
 		b.log.Error("note what was not delivered", "error", err)
 	}
