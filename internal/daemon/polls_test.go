@@ -191,10 +191,7 @@ func (a *wireAgent) channel() *websocket.Conn {
 		a.t.Fatal(err)
 	}
 	sigv4.Sign(r, nil, a.keys, "ssmmessages", a.s.Region, time.Now())
-	conn, _, err := websocket.Dial(a.ctx, "ws"+strings.TrimPrefix(u, "http"), &websocket.DialOptions{HTTPHeader: r.Header})
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	conn := a.dial("ws"+strings.TrimPrefix(u, "http"), r.Header)
 	conn.SetReadLimit(wire.MaxFrameBytes)
 	a.t.Cleanup(func() { _ = conn.CloseNow() })
 	hello, err := json.Marshal(wire.OpenControlChannel{MessageSchemaVersion: "1.0", RequestID: "r", TokenValue: created.TokenValue})
@@ -202,6 +199,18 @@ func (a *wireAgent) channel() *websocket.Conn {
 		a.t.Fatal(err)
 	}
 	if err := conn.Write(a.ctx, websocket.MessageText, hello); err != nil {
+		a.t.Fatal(err)
+	}
+	return conn
+}
+
+func (a *wireAgent) dial(url string, header http.Header) *websocket.Conn {
+	a.t.Helper()
+	conn, resp, err := websocket.Dial(a.ctx, url, &websocket.DialOptions{HTTPHeader: header})
+	if err != nil {
+		if resp != nil {
+			_ = resp.Body.Close()
+		}
 		a.t.Fatal(err)
 	}
 	return conn

@@ -240,7 +240,7 @@ func (ch *channel) read(ctx context.Context) error {
 		f, err := wire.Next(ctx, ch.message, websocket.MessageBinary)
 		switch {
 		case errors.Is(err, wire.ErrFrame):
-			if err := ch.nonsense(ctx, "drop a frame", err); err != nil {
+			if err := ch.nonsense(ctx, "", err); err != nil {
 				return err
 			}
 			continue
@@ -255,7 +255,7 @@ func (ch *channel) read(ctx context.Context) error {
 		err = ch.handle(ctx, f)
 		switch {
 		case errors.Is(err, wire.ErrPayload):
-			if err := ch.nonsense(ctx, "drop a frame of type "+f.Type, err); err != nil {
+			if err := ch.nonsense(ctx, f.Type, err); err != nil {
 				return err
 			}
 		case err != nil && ctx.Err() != nil:
@@ -272,7 +272,7 @@ var errText = errors.New("it is a text; frames are binary")
 func (ch *channel) message(ctx context.Context) (websocket.MessageType, io.Reader, error) {
 	kind, r, err := ch.conn.Reader(ctx)
 	if err == nil && kind != websocket.MessageBinary {
-		err = ch.nonsense(ctx, "drop a message", errText)
+		err = ch.nonsense(ctx, "", errText)
 	}
 	return kind, r, err
 }
@@ -285,9 +285,9 @@ const (
 
 // nonsense logs what an agent has said that is of no use. One that goes on so is
 // read slowly: it fills its own connection, not the log.
-func (ch *channel) nonsense(ctx context.Context, what string, err error) error {
+func (ch *channel) nonsense(ctx context.Context, typ string, err error) error {
 	ch.broken++
-	ch.log.Warn(what, "error", err, "so_far", ch.broken)
+	ch.log.Warn("drop a frame", "type", typ, "error", err, "so_far", ch.broken)
 	if ch.broken <= freeNonsense {
 		return nil
 	}

@@ -21,8 +21,8 @@ func TestWindow(t *testing.T) {
 		go func() { in <- w.enter(ctx, 1) }()
 		synctest.Wait()
 		select {
-		case <-in:
-			t.Fatal("one more than there is room for came in")
+		case err := <-in:
+			t.Fatalf("one more than there is room for came in: %v", err)
 		default:
 		}
 		w.leave(1)
