@@ -135,6 +135,7 @@ type Delivery struct {
 	Scope      Scope
 	CommandID  string
 	InstanceID string
+	Again      bool // it was handed over before; the agent may have it
 	Cancel     bool
 	Document   string // its name
 	Content    string // JSON
@@ -185,6 +186,7 @@ type Instance struct {
 	PublicKey       string // base64 DER SPKI that it registered
 	Fingerprint     string
 	RegisteredAt    time.Time
+	KeyAt           time.Time // when it changed PublicKey; zero: has not since it registered
 	LastPing        time.Time // zero: never heard of
 	// Stopped: the agent said, or the service saw, that it went away cleanly.
 	Stopped bool
@@ -200,9 +202,12 @@ const (
 	Inactive       PingStatus = "Inactive"
 )
 
+// Hybrid tells whether the id is that of a hybrid node, mi-.
+func (i Instance) Hybrid() bool { return strings.HasPrefix(i.ID, "mi-") }
+
 // ResourceType gives EC2Instance for i- ids and ManagedInstance for mi- ids.
 func (i Instance) ResourceType() string {
-	if strings.HasPrefix(i.ID, "mi-") {
+	if i.Hybrid() {
 		return "ManagedInstance"
 	}
 	return "EC2Instance"
@@ -211,7 +216,7 @@ func (i Instance) ResourceType() string {
 // Service and Kind are how an ARN spells the instance:
 // arn:aws:SERVICE:REGION:ACCOUNT:KIND/ID.
 func (i Instance) Service() string {
-	if i.ResourceType() == "ManagedInstance" {
+	if i.Hybrid() {
 		return "ssm"
 	}
 	return "ec2"
@@ -219,7 +224,7 @@ func (i Instance) Service() string {
 
 // Kind is the KIND of Service's comment.
 func (i Instance) Kind() string {
-	if i.ResourceType() == "ManagedInstance" {
+	if i.Hybrid() {
 		return "managed-instance"
 	}
 	return "instance"

@@ -85,6 +85,8 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 	f.StringVar(&cfg.ReadyFile, "ready-file", "", "file to write, mode 0600, when all is ready: endpoint, keys, instance ids (JSON)")
 	f.DurationVar(&cfg.Drain, "drain", daemon.DefaultDrain, "how long a stop waits for what runs")
 	f.DurationVar(&cfg.OfflineAfter, "offline-after", 5*time.Minute, "how long after its last heartbeat an agent counts as online")
+	f.DurationVar(&cfg.InactiveAfter, "inactive-after", daemon.DefaultInactiveAfter, "how long a hybrid node (mi-) is silent until it counts as inactive; 0 for never")
+	f.DurationVar(&cfg.RotateAgentKeys, "rotate-agent-keys", 0, "age from which agents are asked to register a new key; 0 for never")
 	f.DurationVar(&cfg.History, "history", daemon.DefaultHistory, "how long commands and their results are kept")
 	f.IntVar(&cfg.MaxPending, "max-pending", 0, "how many invocations of one region may be waiting or running; a command beyond that is RateExceeded; 0 for no bound")
 	f.StringVar(&ramp, "ramp", "taken", "when a command goes on to further instances, 1, 2, 4, ... at a time: once the ones before have \"taken\" it, or once they have \"completed\" it")

@@ -87,6 +87,18 @@ func (c *Controller) Acknowledged(scope ssmrun.Scope, commandID, instanceID stri
 	}})
 }
 
+// Withdrawn is called when a cancel has come in time to take a delivery back that
+// never went out to the agent: there is nobody to wait for.
+func (c *Controller) Withdrawn(scope ssmrun.Scope, commandID, instanceID string, done func(error)) {
+	c.submit(event{done: done, apply: func(ch *changes) error {
+		cmd, f, ok, err := ch.lookup(scope, commandID, instanceID)
+		if err == nil && ok && f.Begun.IsZero() && !f.CancelRequested.IsZero() {
+			ch.apply(cmd, f, ssmrun.EventCancelled)
+		}
+		return err
+	}})
+}
+
 // Busy is called when a connected agent has no room for an invocation: it is
 // Delayed, offered again, and holds up nobody meanwhile. done is called when that
 // is durable.

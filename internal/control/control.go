@@ -28,10 +28,11 @@ import (
 
 // Deliverer reaches agents. Its methods must not block.
 type Deliverer interface {
-	// Connected tells whether the instance's agent has an open channel.
+	// Connected tells whether the instance's agent is there: it has an open
+	// channel, or polls.
 	Connected(instanceID string) bool
-	// Deliver hands d to the agent's channel, which repeats it until the agent
-	// acknowledges. It tells whether a channel was there to take it.
+	// Deliver has d handed to the agent, and repeated until it acknowledges. It
+	// tells whether an agent was there.
 	Deliver(d ssmrun.Delivery) bool
 }
 
@@ -41,9 +42,12 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the clock; time.Now where nil.
 	Now func() time.Time
-	// OfflineAfter is how long after the last heartbeat an agent without an
-	// open channel counts as Online. Default 5 minutes.
+	// OfflineAfter is how long after the last heartbeat an agent that is not
+	// connected counts as Online. Default 5 minutes.
 	OfflineAfter time.Duration
+	// InactiveAfter is how long after that a hybrid node (mi-) counts as Inactive
+	// instead of ConnectionLost. 0 for never.
+	InactiveAfter time.Duration
 	// CancelGrace is how long an agent that took a cancel may take to report
 	// the end before the service calls the invocation Cancelled by itself: the
 	// genuine agent drops a queued command in silence. Default 30 s.
@@ -128,14 +132,22 @@ func (c *Controller) isDraining() bool {
 	return c.draining
 }
 
-// PingStatus tells how the service sees an instance's agent: Online while a
-// channel is open or the last heartbeat is younger than OfflineAfter, at once
-// ConnectionLost after a clean stop.
+// PingStatus tells how the service sees an instance's agent: Online while it is
+// connected or the last heartbeat is younger than OfflineAfter, at once
+// ConnectionLost after a clean stop, and a hybrid node Inactive when nothing was
+// heard of it for InactiveAfter.
 func (c *Controller) PingStatus(i *ssmrun.Instance) ssmrun.PingStatus {
+	heard := i.LastPing
+	if heard.IsZero() {
+		heard = i.RegisteredAt
+	}
+	silent := c.cfg.Now().Sub(heard)
 	switch {
 	case c.deliver.Connected(i.ID):
 		return ssmrun.Online
-	case i.Stopped, i.LastPing.IsZero(), c.cfg.Now().Sub(i.LastPing) > c.cfg.OfflineAfter:
+	case c.cfg.InactiveAfter > 0 && silent > c.cfg.InactiveAfter && i.Hybrid():
+		return ssmrun.Inactive
+	case i.Stopped, i.LastPing.IsZero(), silent > c.cfg.OfflineAfter:
 		return ssmrun.ConnectionLost
 	default:
 		return ssmrun.Online

@@ -106,10 +106,12 @@ func (ch *changes) hand(cmd *commandState, f *flight, now time.Time) error {
 		}
 		cmd.input = true
 	}
+	d := delivery(cmd.Command, f.InstanceID)
+	d.Again = !f.Handed.IsZero()
 	ch.apply(cmd, f, ssmrun.EventSent)
 	f.Handed = now
 	ch.save(f)
-	ch.out = append(ch.out, delivery(cmd.Command, f.InstanceID))
+	ch.out = append(ch.out, d)
 	return nil
 }
 

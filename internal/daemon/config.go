@@ -26,6 +26,8 @@ const (
 	DefaultHistory = control.DefaultHistory
 	// DefaultDomain is below the top level that is kept for private networks.
 	DefaultDomain = "ssmrun.internal"
+	// DefaultInactiveAfter is a number of this service: AWS names none.
+	DefaultInactiveAfter = 30 * 24 * time.Hour
 )
 
 // Config is what `ssmrun serve` is told.
@@ -79,6 +81,12 @@ type Config struct {
 	Drain time.Duration
 	// OfflineAfter is how long after its last heartbeat an agent counts as Online.
 	OfflineAfter time.Duration
+	// InactiveAfter is how long a hybrid node (mi-) has to be silent to count as
+	// Inactive; 0 for never.
+	InactiveAfter time.Duration
+	// RotateAgentKeys is the age from which agents are asked to register a new
+	// key; 0 for never.
+	RotateAgentKeys time.Duration
 	// History is how long a command is kept; 0 for control's default.
 	History time.Duration
 	// MaxPending is how many invocations of an account and region may be open;
@@ -190,6 +198,11 @@ func (c *Config) check() error {
 	}
 	if c.History < 0 {
 		errs = append(errs, fmt.Errorf("--history %s must not be negative", c.History))
+	}
+	for flag, d := range map[string]time.Duration{"--inactive-after": c.InactiveAfter, "--rotate-agent-keys": c.RotateAgentKeys} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("%s %s must not be negative", flag, d))
+		}
 	}
 	if c.MaxPending < 0 {
 		errs = append(errs, fmt.Errorf("--max-pending %d must not be negative", c.MaxPending))

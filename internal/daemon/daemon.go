@@ -80,13 +80,13 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 		return nil, err
 	}
 	d.control = control.New(control.Config{
-		Store: d.store, Logger: cfg.Logger, Now: cfg.Now, OfflineAfter: cfg.OfflineAfter, History: cfg.History,
+		Store: d.store, Logger: cfg.Logger, Now: cfg.Now, OfflineAfter: cfg.OfflineAfter, InactiveAfter: cfg.InactiveAfter, History: cfg.History,
 		MaxPending: cfg.MaxPending, RampByCompletion: cfg.RampByCompletion, Groups: groups,
 	})
 	if err := d.control.CountPending(ctx, d.scopes()); err != nil {
 		return nil, err
 	}
-	d.gateway = gateway.New(gateway.Config{Control: d.control, Identity: d.identity, Store: d.store, Logger: cfg.Logger, Now: cfg.Now})
+	d.gateway = gateway.New(gateway.Config{Control: d.control, Identity: d.identity, Store: d.store, Logger: cfg.Logger, Now: cfg.Now, RotateKeys: cfg.RotateAgentKeys})
 	d.control.Attach(d.gateway)
 	if d.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -192,8 +193,13 @@ func (f *front) byRegisteredKey(q *request) error {
 	return nil
 }
 
-// json serves the JSON 1.1 services: Systems Manager for callers and agents.
+// json serves the JSON 1.1 services: Systems Manager for callers and agents, and
+// the delivery of messages to agents.
 func (f *front) json(q *request, target string) {
+	if operation, ok := strings.CutPrefix(target, wire.TargetMessageDelivery); ok && q.r.Method == http.MethodPost {
+		f.messages(q, operation)
+		return
+	}
 	operation, ok := strings.CutPrefix(target, wire.TargetSSM)
 	q.record.Service, q.record.Operation = "ssm", operation
 	if !ok || q.r.Method != http.MethodPost {
@@ -212,7 +218,7 @@ func (f *front) json(q *request, target string) {
 	call := f.call(q, operation)
 	if q.caller.Agent() {
 		if operation != "GetParameters" && operation != "GetParameter" {
-			f.refuse(q, "ssm", notAllowed(q, "ssm:"+operation))
+			f.refuse(q, "ssm", f.refusedToAgent(q, operation))
 			return
 		}
 		call.MayRead = f.mayRead(q, operation)
@@ -225,6 +231,16 @@ func (f *front) json(q *request, target string) {
 		awsapi.WriteJSON(q.w, out)
 	}
 	f.outcome(q, err)
+}
+
+// refusedToAgent: what is none of this service's is unknown to an agent as to
+// anybody. It is what the genuine agent takes for a service without inventory,
+// compliance and the like; denied, it would be somebody's mistake.
+func (f *front) refusedToAgent(q *request, operation string) error {
+	if !slices.Contains(f.api.Operations(), operation) {
+		return &ssmrun.Error{Code: ssmrun.CodeUnknownOperation}
+	}
+	return notAllowed(q, "ssm:"+operation)
 }
 
 // notAllowed: agents have no business with callers' operations, but for reading

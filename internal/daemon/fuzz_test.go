@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"ssmrun/internal/awsapi"
 	"ssmrun/internal/identity"
 	"ssmrun/internal/sigv4"
+	"ssmrun/internal/store"
 	"ssmrun/internal/wire"
 )
 
@@ -97,6 +99,45 @@ func FuzzAgentCall(f *testing.F) {
 		op := ops[int(n)%len(ops)]
 		out, err := d.gateway.Call(t.Context(), op, agent, body)
 		if awsapi.Internal(err) {
+			t.Fatalf("%s %q: %v", op, body, err)
+		}
+		if _, err := json.Marshal(out); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzMessage has an agent call any operation of the message delivery service with
+// any body. The agent hangs up on polls at once.
+func FuzzMessage(f *testing.F) {
+	d, _ := newFront(f)
+	const id = "mi-0123456789abcdef0"
+	scope := ssmrun.Scope{Account: DefaultAccount, Region: DefaultRegion}
+	err := d.store.Update(f.Context(), func(tx store.Tx) error { return tx.PutInstance(&ssmrun.Instance{ID: id, Scope: scope}) })
+	if err != nil {
+		f.Fatal(err)
+	}
+	ops := []string{
+		wire.OpGetMessages, wire.OpAcknowledgeMessage, wire.OpSendReply, wire.OpFailMessage, wire.OpDeleteMessage, wire.OpGetEndpoint, "",
+	}
+	for n := range ops {
+		f.Add(uint8(n), []byte(`{"Destination":"`+id+`","MessagesRequestId":"r","VisibilityTimeoutInSeconds":10,"MessageId":"aws.ssm.c.`+id+`","ReplyId":"r","FailureType":"x",`+
+			`"Payload":"{\"documentStatus\":\"Success\",\"runtimeStatus\":{\"a\":{\"status\":\"Failed\",\"code\":1,\"startDateTime\":\"x\"}}}"}`))
+		f.Add(uint8(n), []byte(`{"Destination":"i-0123456789abcdef0","MessageId":"aws.ssm..","Payload":"[]"}`))
+		f.Add(uint8(n), []byte(""))
+		f.Add(uint8(n), []byte("[]"))
+	}
+	agent := identity.Principal{Account: DefaultAccount, Region: DefaultRegion, InstanceID: id}
+	f.Fuzz(func(t *testing.T, n uint8, body []byte) {
+		op := ops[int(n)%len(ops)]
+		ctx := t.Context()
+		if op == wire.OpGetMessages {
+			gone, cancel := context.WithCancel(ctx)
+			cancel()
+			ctx = gone
+		}
+		out, err := d.gateway.Message(ctx, op, agent, "http://127.0.0.1", body)
+		if awsapi.Internal(err) || ssmrun.ErrorCode(err) == ssmrun.CodeAccessDenied {
 			t.Fatalf("%s %q: %v", op, body, err)
 		}
 		if _, err := json.Marshal(out); err != nil {

@@ -42,6 +42,7 @@ var sections = []section{
 	{"Prerequisites", "P", 4},
 	{"Common documents", "C", 6},
 	{"Beyond the page", "X", 7},
+	{"Agents, where AWS says little", "G", 3},
 }
 
 type section struct {

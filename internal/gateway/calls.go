@@ -105,8 +105,18 @@ func (g *Gateway) roleToken(ctx context.Context, p identity.Principal, body []by
 	}
 	return wire.RequestManagedInstanceRoleTokenResponse{
 		AccessKeyID: key.AccessKeyID, SecretAccessKey: key.Secret, SessionToken: key.SessionToken,
-		TokenExpirationDate: wire.Epoch{Time: key.Expires},
+		TokenExpirationDate: wire.Epoch{Time: key.Expires}, UpdateKeyPair: g.oldKey(inst),
 	}, nil
+}
+
+// oldKey tells whether an instance is to register a new key. It is asked for one
+// with every token until it does, which an agent may have no way to.
+func (g *Gateway) oldKey(inst *ssmrun.Instance) bool {
+	since := inst.KeyAt
+	if since.IsZero() { // it has the key that it registered with
+		since = inst.RegisteredAt
+	}
+	return g.cfg.RotateKeys > 0 && g.cfg.Now().Sub(since) >= g.cfg.RotateKeys
 }
 
 func (g *Gateway) updatePublicKey(ctx context.Context, p identity.Principal, body []byte) (any, error) {
@@ -117,7 +127,16 @@ func (g *Gateway) updatePublicKey(ctx context.Context, p identity.Principal, bod
 	if _, err := identity.PublicKey(req.NewPublicKey); err != nil || req.NewPublicKeyType != wire.KeyTypeRSA {
 		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "NewPublicKey is not an RSA key of at least 2048 bits.")
 	}
-	return struct{}{}, g.change(ctx, p.InstanceID, func(i *ssmrun.Instance) { i.PublicKey = req.NewPublicKey })
+	now := g.cfg.Now().UTC()
+	err := g.change(ctx, p.InstanceID, func(i *ssmrun.Instance) {
+		if i.PublicKey != req.NewPublicKey { // else an answer was lost, or it is no new one
+			i.PublicKey, i.KeyAt = req.NewPublicKey, now
+		}
+	})
+	if err == nil {
+		g.cfg.Logger.Info("instance registered a new key", "instance", p.InstanceID)
+	}
+	return struct{}{}, err
 }
 
 func (g *Gateway) updateInformation(ctx context.Context, p identity.Principal, body []byte) (any, error) {

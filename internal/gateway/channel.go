@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -38,7 +39,7 @@ func (g *Gateway) CreateChannel(w http.ResponseWriter, r *http.Request, instance
 		return
 	}
 	if !mayOpen(p, instanceID) {
-		g.refuse(w, http.StatusForbidden, "AccessDeniedException")
+		g.deny(w, instanceID, p, "it is another instance's")
 		return
 	}
 	out, err := wire.CreateControlChannelResponse{
@@ -61,6 +62,13 @@ func (g *Gateway) refuse(w http.ResponseWriter, status int, code string) {
 	fmt.Fprintf(w, "<%s></%s>", code, code)
 }
 
+// deny answers AccessDeniedException, on which the genuine agent gives the channel
+// up: for nothing but an instance that is not there, or not the caller's.
+func (g *Gateway) deny(w http.ResponseWriter, instanceID string, p identity.Principal, why string) {
+	g.cfg.Logger.Warn("control channel refused", "instance", instanceID, "caller", p.ARN, "cause", why)
+	g.refuse(w, http.StatusForbidden, "AccessDeniedException")
+}
+
 // mayOpen: an agent may open its own channel only; the service's own key any,
 // for agents whose identity is configured by hand.
 func mayOpen(p identity.Principal, instanceID string) bool {
@@ -75,19 +83,23 @@ type channel struct {
 	conn     *websocket.Conn
 	log      *slog.Logger
 	cancel   context.CancelCauseFunc
-	offered  bool // guarded by g.mu; see Gateway.offer
+	box      *mailbox // once the channel is its instance's
+	wake     chan struct{}
+
+	window  window
+	waits   atomic.Bool // the reader waits for room in the window
+	strange bool        // a frame of unknown type has come
+	broken  int         // messages that made no sense
 
 	mu    sync.Mutex
-	jobs  map[string]*job // by job id: what the agent has not acknowledged
-	queue [][]byte        // frames to write, other than jobs
-	wake  chan struct{}
+	queue []outgoing // frames to write, other than jobs
 }
 
 // ServeChannel answers GET /v1/control-channel/ID and returns when the channel
 // is closed.
 func (g *Gateway) ServeChannel(w http.ResponseWriter, r *http.Request, instanceID string, p identity.Principal) {
 	if !mayOpen(p, instanceID) {
-		g.refuse(w, http.StatusForbidden, "AccessDeniedException")
+		g.deny(w, instanceID, p, "it is another instance's")
 		return
 	}
 	var inst *ssmrun.Instance
@@ -95,15 +107,16 @@ func (g *Gateway) ServeChannel(w http.ResponseWriter, r *http.Request, instanceI
 		inst, err = tx.FindInstance(instanceID)
 		return err
 	})
-	if err != nil {
-		if !errors.Is(err, ssmrun.ErrNotFound) {
-			g.cfg.Logger.Error("open control channel", "instance", instanceID, "error", err)
-		}
-		g.refuse(w, http.StatusForbidden, "AccessDeniedException")
+	switch {
+	case errors.Is(err, ssmrun.ErrNotFound):
+		g.deny(w, instanceID, p, "there is no such instance")
 		return
-	}
-	if !p.Agent() && inst.Scope.Account != p.Account {
-		g.refuse(w, http.StatusForbidden, "AccessDeniedException")
+	case err != nil:
+		g.cfg.Logger.Error("open control channel", "instance", instanceID, "error", err)
+		g.refuse(w, http.StatusInternalServerError, "InternalServerError")
+		return
+	case !p.Agent() && inst.Scope.Account != p.Account:
+		g.deny(w, instanceID, p, "it is another account's")
 		return
 	}
 	// The request is signed: nothing is left for an Origin to protect.
@@ -118,20 +131,18 @@ func (g *Gateway) ServeChannel(w http.ResponseWriter, r *http.Request, instanceI
 	defer cancel(nil)
 	ch := &channel{
 		g: g, instance: instanceID, scope: inst.Scope, conn: conn, cancel: cancel,
-		log:  g.cfg.Logger.With("instance", instanceID),
-		jobs: map[string]*job{}, wake: make(chan struct{}, 1),
+		log: g.cfg.Logger.With("instance", instanceID), wake: make(chan struct{}, 1),
 	}
 	if err := ch.open(ctx); err != nil {
 		ch.log.Info("control channel refused", "error", err)
 		_ = conn.Close(websocket.StatusPolicyViolation, "the opening frame is wrong")
 		return
 	}
-	g.open.Add(1)
-	defer g.open.Done()
-	if !g.add(ch) {
+	if !g.addChannel(ch) {
 		_ = conn.Close(websocket.StatusGoingAway, errClosing.Error())
 		return
 	}
+	defer g.open.Done()
 	ch.serve(ctx)
 }
 
@@ -158,10 +169,9 @@ func (ch *channel) open(ctx context.Context) error {
 
 // serve runs the channel until it ends, and tells control of both.
 func (ch *channel) serve(ctx context.Context) {
-	now := ch.g.cfg.Now()
-	if !ch.seen(ctx, now, false) {
+	if !ch.box.seen(ctx, ch.g.cfg.Now(), false) {
 		// It was deregistered before Drop could see its channel.
-		ch.g.remove(ch)
+		ch.g.removeChannel(ch, false)
 		_ = ch.conn.Close(websocket.StatusGoingAway, errDropped.Error())
 		return
 	}
@@ -169,10 +179,7 @@ func (ch *channel) serve(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { ch.write(ctx) })
 	wg.Go(func() { ch.probe(ctx) })
-	if err := ch.g.cfg.Control.Connected(ctx, ch.scope, ch.instance); err != nil {
-		ch.log.Error("offer what waits", "error", err)
-	}
-	ch.g.offer(ch)
+	ch.g.offer(ctx, ch.box)
 	err := ch.read(ctx)
 	ch.cancel(err)
 	wg.Wait()
@@ -188,18 +195,12 @@ func (ch *channel) serve(ctx context.Context) {
 	ch.ended(cause)
 }
 
-// ended tells store and control that the channel is gone.
+// ended tells store and control that the channel is gone, unless the agent polls.
 func (ch *channel) ended(cause error) {
-	last := ch.g.remove(ch)
+	away := ch.g.removeChannel(ch, leftCleanly(cause))
 	ch.log.Info("agent disconnected", "cause", cause)
-	if !last {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
-	defer cancel()
-	ch.seen(ctx, ch.g.cfg.Now(), leftCleanly(cause))
-	if err := ch.g.cfg.Control.Disconnected(ctx, ch.scope, ch.instance); err != nil {
-		ch.log.Error("note what was not delivered", "error", err)
+	if away {
+		ch.box.away()
 	}
 }
 
@@ -212,22 +213,10 @@ func leftCleanly(err error) bool {
 	return false
 }
 
-// seen stores a heartbeat. It tells whether the instance is there.
-func (ch *channel) seen(ctx context.Context, at time.Time, stopped bool) bool {
-	err := ch.g.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		return tx.Seen(ch.scope, ch.instance, at, stopped)
-	})
-	if err != nil && !errors.Is(err, ssmrun.ErrNotFound) {
-		ch.log.Error("store a heartbeat", "error", err)
-	}
-	return !errors.Is(err, ssmrun.ErrNotFound)
-}
-
 // probe pings, so that an agent that vanished without a word is noticed.
 func (ch *channel) probe(ctx context.Context) {
 	tick := time.NewTicker(ch.g.cfg.Ping)
 	defer tick.Stop()
-	stored := ch.g.cfg.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -237,32 +226,77 @@ func (ch *channel) probe(ctx context.Context) {
 		ping, cancel := context.WithTimeout(ctx, ch.g.cfg.PingTimeout)
 		err := ch.conn.Ping(ping)
 		cancel()
-		if err != nil {
+		if err != nil && !ch.waits.Load() { // else its answer may lie unread
 			ch.cancel(fmt.Errorf("%w: %w", errSilent, err))
 			return
 		}
-		if now := ch.g.cfg.Now(); now.Sub(stored) >= ch.g.cfg.Heartbeat {
-			stored = now
-			ch.seen(ctx, now, false)
-		}
+		ch.box.beat(ctx)
 	}
 }
 
 // read handles frames until the channel ends.
 func (ch *channel) read(ctx context.Context) error {
 	for {
-		f, err := wire.Next(ctx, ch.conn.Reader, websocket.MessageBinary) // agents may send texts, of no use here
+		f, err := wire.Next(ctx, ch.message, websocket.MessageBinary)
 		switch {
 		case errors.Is(err, wire.ErrFrame):
-			ch.log.Warn("drop a frame", "error", err)
+			if err := ch.nonsense(ctx, "", err); err != nil {
+				return err
+			}
 			continue
 		case errors.Is(err, io.EOF):
 			return errors.New("the connection was cut")
+		case errors.Is(err, websocket.ErrMessageTooBig):
+			ch.log.Warn("a message is over the limit; its channel is closed", "error", err)
+			return err
 		case err != nil:
 			return err
 		}
-		if err := ch.handle(ctx, f); err != nil {
+		err = ch.handle(ctx, f)
+		switch {
+		case errors.Is(err, wire.ErrPayload):
+			if err := ch.nonsense(ctx, f.Type, err); err != nil {
+				return err
+			}
+		case err != nil && ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
 			ch.log.Error("handle a frame", "type", f.Type, "error", err)
 		}
+	}
+}
+
+var errText = errors.New("it is a text; frames are binary")
+
+// message gives the channel's next message.
+func (ch *channel) message(ctx context.Context) (websocket.MessageType, io.Reader, error) {
+	kind, r, err := ch.conn.Reader(ctx)
+	if err == nil && kind != websocket.MessageBinary {
+		err = ch.nonsense(ctx, "", errText)
+	}
+	return kind, r, err
+}
+
+// What a channel may say of nonsense before each more is followed by a pause.
+const (
+	freeNonsense  = 20
+	nonsensePause = 500 * time.Millisecond
+)
+
+// nonsense logs what an agent has said that is of no use. One that goes on so is
+// read slowly: it fills its own connection, not the log.
+func (ch *channel) nonsense(ctx context.Context, typ string, err error) error {
+	ch.broken++
+	ch.log.Warn("drop a frame", "type", typ, "error", err, "so_far", ch.broken)
+	if ch.broken <= freeNonsense {
+		return nil
+	}
+	pause := time.NewTimer(nonsensePause)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }

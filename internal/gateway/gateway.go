@@ -1,9 +1,16 @@
 // Package gateway is step 6 of a run: the agent's side of the service. It keeps
-// the control channels of agents (ssmmessages: a websocket with binary frames),
-// answers the calls that agents make of the service itself (registration, role
-// tokens, heartbeats), turns control's deliveries into frames and agents'
-// replies into control's reports. daemon calls it with verified requests,
-// control as its Deliverer; it calls control, identity and store.
+// the control channels of agents (ssmmessages: a websocket with binary frames)
+// and holds their long polls (ec2messages), answers the calls that agents make of
+// the service itself (registration, role tokens, heartbeats), turns control's
+// deliveries into frames and messages, and agents' replies into control's reports.
+// daemon calls it with verified requests, control as its Deliverer; it calls
+// control, identity and store.
+//
+// Each agent that is there has one mailbox with two ways out:
+//
+//	control ─ Deliver ─> mailbox ─┬─ channel: websocket ─┬─> agent
+//	                              └─ poll: GetMessages ──┘
+//	control <─ Acknowledged, Report ── replies, whichever way they come
 //
 // What an agent has not acknowledged is sent again, under the same job id: the
 // agent knows what it has and refuses the second. What an agent reports is
@@ -21,6 +28,7 @@ import (
 	"ssmrun/internal/control"
 	"ssmrun/internal/identity"
 	"ssmrun/internal/store"
+	"ssmrun/internal/wire"
 )
 
 // Config is what a Gateway needs.
@@ -35,20 +43,32 @@ type Config struct {
 	Resend time.Duration
 	// Ping is how often a channel is probed; an agent that does not answer
 	// within PingTimeout is gone. Default 15 s and 10 s. An answer counts as a
-	// heartbeat, stored once in Heartbeat. Default 60 s.
+	// heartbeat, as a poll does, stored once in Heartbeat. Default 60 s.
 	Ping, PingTimeout, Heartbeat time.Duration
+	// Hold is how long a poll is held where there is nothing for it. Default
+	// wire.MaxHold.
+	Hold time.Duration
+	// PollGrace is how long after a poll an agent still counts as there. Default
+	// 10 s: the genuine agent pauses 2.5 s at the most between two polls, and its
+	// SDK tries again for some seconds where one fails.
+	PollGrace time.Duration
+	// RotateKeys is the age from which agents are asked to register a new key;
+	// 0 for never.
+	RotateKeys time.Duration
 }
 
-// Gateway holds the channels.
+// Gateway holds the agents that are there.
 type Gateway struct {
 	cfg      Config
 	payloads payloads
 
-	mu       sync.Mutex
-	channels map[string]*channel
-	changed  chan struct{} // closed, and made anew, when channels changes
-	closing  bool
-	open     sync.WaitGroup
+	mu      sync.Mutex
+	boxes   map[string]*mailbox // of the agents that are there, by instance
+	changed chan struct{}       // closed, and made anew, when boxes changes
+	closing bool
+	open    sync.WaitGroup // channels and polls
+
+	talking talking
 }
 
 // New makes a Gateway.
@@ -59,41 +79,42 @@ func New(cfg Config) *Gateway {
 	for _, d := range []struct {
 		is       *time.Duration
 		standard time.Duration
-	}{{&cfg.Resend, 5 * time.Second}, {&cfg.Ping, 15 * time.Second}, {&cfg.PingTimeout, 10 * time.Second}, {&cfg.Heartbeat, time.Minute}} {
+	}{
+		{&cfg.Resend, 5 * time.Second},
+		{&cfg.Ping, 15 * time.Second},
+		{&cfg.PingTimeout, 10 * time.Second},
+		{&cfg.Heartbeat, time.Minute},
+		{&cfg.Hold, wire.MaxHold},
+		{&cfg.PollGrace, 10 * time.Second},
+	} {
 		if *d.is == 0 {
 			*d.is = d.standard
 		}
 	}
-	return &Gateway{cfg: cfg, channels: map[string]*channel{}, changed: make(chan struct{})}
+	return &Gateway{cfg: cfg, boxes: map[string]*mailbox{}, changed: make(chan struct{})}
 }
 
 // Connected implements control.Deliverer.
-func (g *Gateway) Connected(instanceID string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.channels[instanceID] != nil
-}
+func (g *Gateway) Connected(instanceID string) bool { return g.find(instanceID) != nil }
 
 // Deliver implements control.Deliverer.
 func (g *Gateway) Deliver(d ssmrun.Delivery) bool {
-	g.mu.Lock()
-	ch := g.channels[d.InstanceID]
-	g.mu.Unlock()
-	if ch == nil {
+	b := g.find(d.InstanceID)
+	if b == nil {
 		return false
 	}
-	ch.enqueue(d)
+	b.enqueue(d)
 	return true
 }
 
-// WaitConnected returns when all the instances' agents have an open channel and
-// have been offered what waited for them.
+// WaitConnected returns when all the instances' agents are there and have been
+// offered what waited for them.
 func (g *Gateway) WaitConnected(ctx context.Context, instanceIDs []string) error {
 	for {
 		g.mu.Lock()
 		changed, missing := g.changed, ""
 		for _, id := range instanceIDs {
-			if ch := g.channels[id]; ch == nil || !ch.offered {
+			if b := g.boxes[id]; b == nil || !b.isOffered() {
 				missing = id
 			}
 		}
@@ -113,70 +134,4 @@ func (g *Gateway) WaitConnected(ctx context.Context, instanceIDs []string) error
 func (g *Gateway) announce() {
 	close(g.changed)
 	g.changed = make(chan struct{})
-}
-
-// Drop closes an instance's channel: it is not registered any more.
-func (g *Gateway) Drop(instanceID string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if ch := g.channels[instanceID]; ch != nil {
-		ch.cancel(errDropped)
-	}
-}
-
-// Close closes all channels and waits until they are done. New ones are
-// refused. The agents come back when the service does.
-func (g *Gateway) Close(ctx context.Context) error {
-	g.mu.Lock()
-	g.closing = true
-	for _, ch := range g.channels {
-		ch.cancel(errClosing)
-	}
-	g.mu.Unlock()
-	done := make(chan struct{})
-	go func() {
-		g.open.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// add makes ch its instance's channel. An older one is closed: an agent that
-// connects anew has lost it.
-func (g *Gateway) add(ch *channel) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closing {
-		return false
-	}
-	if old := g.channels[ch.instance]; old != nil {
-		old.cancel(errReplaced)
-	}
-	g.channels[ch.instance] = ch
-	return true
-}
-
-// offer notes that what waited for the channel's agent has been offered to it.
-func (g *Gateway) offer(ch *channel) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	ch.offered = true
-	g.announce()
-}
-
-// remove tells whether ch was still its instance's channel.
-func (g *Gateway) remove(ch *channel) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.channels[ch.instance] != ch {
-		return false
-	}
-	delete(g.channels, ch.instance)
-	g.announce()
-	return true
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,14 +36,39 @@ type bundle struct {
 	control  *control.Controller
 	gateway  *gateway.Gateway
 	identity *identity.Service
-	url      string
+	log      *logs
+	url      string // of the control channel
+	http     string
+}
+
+// logs keeps what is logged.
+type logs struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logs) has(s string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), s)
 }
 
 // setup gives a gateway behind a server that lets everybody be the instance;
 // who may is the front's matter.
 func setup(t *testing.T, resend time.Duration) *bundle {
 	t.Helper()
-	b := &bundle{t: t}
+	return setupWith(t, gateway.Config{Resend: resend})
+}
+
+func setupWith(t *testing.T, cfg gateway.Config) *bundle {
+	t.Helper()
+	b := &bundle{t: t, log: &logs{}}
 	var cancel context.CancelFunc
 	b.ctx, cancel = context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
@@ -50,22 +76,32 @@ func setup(t *testing.T, resend time.Duration) *bundle {
 	db, err := sqlite.Open(b.ctx, filepath.Join(dir, "test.db"), sqlite.Options{})
 	b.must(err)
 	t.Cleanup(func() { _ = db.Close() })
-	b.store = db
+	if b.store = cfg.Store; b.store == nil {
+		b.store = db
+	} else if s, ok := b.store.(interface{ wrap(store.Store) }); ok {
+		s.wrap(db)
+	}
 	b.identity, err = identity.Open(identity.Config{Dir: dir, Account: scope.Account, Store: db})
 	b.must(err)
-	log := slog.New(slog.DiscardHandler)
-	b.control = control.New(control.Config{Store: db, Logger: log})
-	b.gateway = gateway.New(gateway.Config{Control: b.control, Identity: b.identity, Store: db, Logger: log, Resend: resend})
+	log := slog.New(slog.NewTextHandler(b.log, nil))
+	b.control = control.New(control.Config{Store: b.store, Logger: log})
+	cfg.Control, cfg.Identity, cfg.Store, cfg.Logger = b.control, b.identity, b.store, log
+	b.gateway = gateway.New(cfg)
 	b.control.Attach(b.gateway)
 	b.must(db.Update(b.ctx, func(tx store.Tx) error {
 		return tx.PutInstance(&ssmrun.Instance{ID: instance, Scope: scope, Name: "host"})
 	}))
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, _ := wire.ParseControlChannelPath(r.URL.Path)
-		b.gateway.ServeChannel(w, r, id, identity.Principal{InstanceID: instance})
+		agent := identity.Principal{ARN: "the agent", Account: scope.Account, Region: scope.Region, InstanceID: instance}
+		if id, ok := wire.ParseControlChannelPath(r.URL.Path); ok {
+			b.gateway.ServeChannel(w, r, id, agent)
+			return
+		}
+		b.message(w, r, agent)
 	}))
 	t.Cleanup(srv.Close)
 	t.Cleanup(func() { _ = b.gateway.Close(context.Background()) })
+	b.http = srv.URL
 	b.url = "ws" + strings.TrimPrefix(srv.URL, "http") + wire.ControlChannelPath(instance)
 	return b
 }

@@ -6,54 +6,10 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/google/uuid"
 
 	"ssmrun"
 	"ssmrun/internal/wire"
 )
-
-// job is a delivery that the agent has not acknowledged.
-type job struct {
-	id       string // job id on the wire
-	delivery ssmrun.Delivery
-	frame    []byte
-	next     time.Time     // when it is sent (again); zero: at once
-	pause    time.Duration // until the time after
-	busy     bool          // the agent had no room for it
-}
-
-// buffer-full pauses: an agent that is busy is asked again soon, then less often.
-const (
-	firstPause = 250 * time.Millisecond
-	maxPause   = 5 * time.Second
-)
-
-// enqueue adds a delivery to be sent until it is acknowledged. A cancel takes its
-// command's job out.
-func (ch *channel) enqueue(d ssmrun.Delivery) {
-	j, err := ch.job(d)
-	if err != nil {
-		ch.log.Error("encode a delivery", "command", d.CommandID, "error", err)
-		return
-	}
-	ch.mu.Lock()
-	if d.Cancel {
-		// Should the agent not have the job yet, it must not get it any more. If
-		// it is on its way, the cancel follows it.
-		delete(ch.jobs, wire.JobID(d.CommandID, d.InstanceID))
-		for old, other := range ch.jobs {
-			if other.delivery.Cancel && other.delivery.CommandID == d.CommandID {
-				delete(ch.jobs, old)
-			}
-		}
-	}
-	// A job that is on its way already is not sent a second time for it.
-	if ch.jobs[j.id] == nil {
-		ch.jobs[j.id] = j
-	}
-	ch.mu.Unlock()
-	ch.poke()
-}
 
 func (ch *channel) poke() {
 	select {
@@ -62,33 +18,10 @@ func (ch *channel) poke() {
 	}
 }
 
-// job makes a delivery's frame. A cancel is a job of its own, with a fresh id.
-func (ch *channel) job(d ssmrun.Delivery) (*job, error) {
-	j := &job{delivery: d, pause: firstPause}
-	topic := wire.TopicSendCommand
-	var content string
-	var err error
-	if d.Cancel {
-		j.id = wire.JobID(uuid.NewString(), d.InstanceID)
-		topic = wire.TopicCancelCommand
-		var b []byte
-		b, err = wire.Marshal(wire.CancelPayload{CancelMessageID: wire.JobID(d.CommandID, d.InstanceID)})
-		content = string(b)
-	} else {
-		j.id = wire.JobID(d.CommandID, d.InstanceID)
-		content, err = ch.g.payloads.of(d)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("encode the content: %w", err)
-	}
-	f, err := wire.NewFrame(wire.TypeAgentJob, ch.g.cfg.Now(), wire.AgentJob{
-		SchemaVersion: 1, JobID: j.id, Topic: wire.JobTopic(topic, d.Scope.Region, d.InstanceID), Content: content,
-	})
-	if err != nil {
-		return nil, err
-	}
-	j.frame = f.Encode()
-	return j, nil
+// outgoing is a frame that is written once.
+type outgoing struct {
+	frame   []byte
+	written func() // nil: nobody wants to know
 }
 
 // write sends what is due until the channel ends.
@@ -102,15 +35,54 @@ func (ch *channel) write(ctx context.Context) {
 		case <-ch.wake:
 		case <-timer.C:
 		}
-		frames, next := ch.due()
-		for _, b := range frames {
-			if err := ch.writeFrame(ctx, b); err != nil {
-				ch.cancel(fmt.Errorf("write to the agent: %w", err))
-				return
-			}
+		next, err := ch.flush(ctx)
+		if err != nil {
+			ch.cancel(fmt.Errorf("write to the agent: %w", err))
+			return
 		}
 		timer.Reset(next)
 	}
+}
+
+// flush writes what has to be written now, and tells when there will be more.
+func (ch *channel) flush(ctx context.Context) (next time.Duration, err error) {
+	ch.mu.Lock()
+	queue := ch.queue
+	ch.queue = nil
+	ch.mu.Unlock()
+	for _, o := range queue {
+		if err := ch.writeFrame(ctx, o.frame); err != nil {
+			return 0, err
+		}
+		if o.written != nil {
+			o.written()
+		}
+	}
+	jobs, next := ch.box.byChannel(ch)
+	if len(jobs) > 0 {
+		err = ch.writeJobs(ctx, jobs)
+	}
+	return next, err
+}
+
+// writeJobs is apart from flush because of its stack: thousands of agents wait
+// with nothing to write.
+func (ch *channel) writeJobs(ctx context.Context, jobs []job) error {
+	for i := range jobs {
+		j := &jobs[i]
+		f, err := wire.NewFrame(wire.TypeAgentJob, ch.g.cfg.Now(), wire.AgentJob{
+			SchemaVersion: 1, JobID: j.id, Topic: j.topic, Content: j.content,
+		})
+		if err != nil {
+			ch.log.Error("encode a delivery", "command", j.delivery.CommandID, "error", err)
+			ch.box.drop(j.id)
+			continue
+		}
+		if err := ch.writeFrame(ctx, f.Encode()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (ch *channel) writeFrame(ctx context.Context, b []byte) error {
@@ -119,84 +91,57 @@ func (ch *channel) writeFrame(ctx context.Context, b []byte) error {
 	return ch.conn.Write(ctx, websocket.MessageBinary, b)
 }
 
-// due takes the frames that have to be written now, and tells when there will
-// be more.
-func (ch *channel) due() (frames [][]byte, next time.Duration) {
-	now := ch.g.cfg.Now()
-	next = time.Hour
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	frames, ch.queue = ch.queue, nil
-	for _, j := range ch.jobs {
-		if !j.next.After(now) {
-			frames = append(frames, j.frame)
-			j.next = now.Add(ch.g.cfg.Resend)
-		}
-		next = min(next, max(j.next.Sub(now), time.Millisecond))
-	}
-	return frames, next
-}
-
-// send queues a frame that is written once.
-func (ch *channel) send(typ string, payload any) error {
+// send queues a frame that is written once; written, where not nil, is called
+// after.
+func (ch *channel) send(typ string, payload any, written func()) error {
 	f, err := wire.NewFrame(typ, ch.g.cfg.Now(), payload)
 	if err != nil {
 		return err
 	}
 	ch.mu.Lock()
-	ch.queue = append(ch.queue, f.Encode())
+	ch.queue = append(ch.queue, outgoing{f.Encode(), written})
 	ch.mu.Unlock()
 	ch.poke()
 	return nil
 }
 
-// hasRoom offers at once what the agent had no room for: something has ended.
-func (ch *channel) hasRoom() {
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	for _, j := range ch.jobs {
-		if j.busy {
-			j.busy, j.next = false, time.Time{}
-			ch.poke()
+// noted logs that what an agent has of a delivery could not be kept. then, where
+// not nil, is called in any case.
+func (b *mailbox) noted(d ssmrun.Delivery, then func()) func(error) {
+	return func(err error) {
+		if err != nil {
+			b.log.Error("note what the agent has", "command", d.CommandID, "error", err)
+		}
+		if then != nil {
+			then()
 		}
 	}
 }
 
-// acknowledged handles an agent's word on a job.
-func (ch *channel) acknowledged(ctx context.Context, ack wire.AgentJobAck) error {
-	ch.mu.Lock()
-	j := ch.jobs[ack.JobID]
-	if j == nil {
-		ch.mu.Unlock()
-		return nil // of a job that was replaced or sent twice
-	}
+// acknowledged handles an agent's word on a job; leave is called when it is
+// through with.
+func (ch *channel) acknowledged(ctx context.Context, ack wire.AgentJobAck, leave func()) error {
+	control := ch.g.cfg.Control
 	verdict := wire.AckVerdict(ack.StatusCode)
 	if verdict == wire.OfferAgain {
-		j.busy = true
-		j.next = ch.g.cfg.Now().Add(j.pause)
-		j.pause = min(2*j.pause, maxPause)
-	} else {
-		delete(ch.jobs, ack.JobID)
-	}
-	ch.mu.Unlock()
-	d := j.delivery
-	noted := func(err error) {
-		if err != nil {
-			ch.log.Error("note what the agent has", "command", d.CommandID, "error", err)
+		if d, ok := ch.box.later(ack.JobID); ok && !d.Cancel {
+			control.Busy(ch.scope, d.CommandID, d.InstanceID, ch.box.noted(d, leave))
+			return nil
 		}
+		leave()
+		return nil
 	}
+	d, ok := ch.box.take(ack.JobID)
 	switch {
-	case verdict == wire.OfferAgain:
-		if !d.Cancel {
-			ch.g.cfg.Control.Busy(ch.scope, d.CommandID, d.InstanceID, noted)
-		}
-		ch.poke()
+	case !ok: // of a job that was replaced or sent twice
+		leave()
 		return nil
 	case verdict == wire.Delivered || d.Cancel:
-		ch.g.cfg.Control.Acknowledged(ch.scope, d.CommandID, d.InstanceID, d.Cancel, noted)
+		control.Acknowledged(ch.scope, d.CommandID, d.InstanceID, d.Cancel, ch.box.noted(d, leave))
 		return nil
 	default:
-		reason := fmt.Sprintf("The agent refused the document with code %s: %s", ack.StatusCode, ack.ErrorMessage)
-		return ch.g.cfg.Control.Rejected(ctx, ch.scope, d.CommandID, d.InstanceID, reason)
+		defer leave()
+		reason := fmt.Sprintf("The agent refused the document with code %s: %s", ssmrun.Head(ack.StatusCode, 20), ack.ErrorMessage)
+		return control.Rejected(ctx, ch.scope, d.CommandID, d.InstanceID, reason)
 	}
 }

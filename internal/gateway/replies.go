@@ -3,14 +3,15 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"ssmrun"
 	"ssmrun/internal/wire"
 )
 
-// handle takes one frame of an agent. Unknown types are ignored: agents may
-// send telemetry.
+// handle takes one frame of an agent, as soon as there is room in its window.
+// Unknown types are passed over: agents may send telemetry.
 func (ch *channel) handle(ctx context.Context, f wire.Frame) error {
 	switch f.Type {
 	case wire.TypeAgentJobAck:
@@ -18,53 +19,72 @@ func (ch *channel) handle(ctx context.Context, f wire.Frame) error {
 		if err := wire.Unmarshal(f.Payload, &ack); err != nil {
 			return err
 		}
-		return ch.acknowledged(ctx, ack)
+		leave, err := ch.enter(ctx, len(f.Payload))
+		if err != nil {
+			return err
+		}
+		return ch.acknowledged(ctx, ack, leave)
 	case wire.TypeAgentJobReply:
 		var reply wire.AgentJobReply
 		if err := wire.Unmarshal(f.Payload, &reply); err != nil {
 			return err
 		}
-		ch.replied(reply, func() error {
-			return ch.send(wire.TypeAgentJobReplyAck, wire.AgentJobReplyAck{
-				JobID: reply.JobID, AcknowledgedMessageID: f.ID.String(),
-			})
-		})
+		leave, err := ch.enter(ctx, len(f.Payload))
+		if err != nil {
+			return err
+		}
+		ch.replied(reply, f.ID.String(), leave)
+	default:
+		if !ch.strange {
+			ch.strange = true
+			ch.log.Info("pass over frames of an unknown type", "type", f.Type)
+		}
 	}
 	return nil
 }
 
-// replied hands a reply to control, which calls acknowledge once it is durable;
-// until then the agent keeps it, and sends it again. One that makes no sense is
-// logged and acknowledged all the same: sent again, it would make no more.
-func (ch *channel) replied(reply wire.AgentJobReply, acknowledge func() error) {
+// enter waits for room in the channel's window. While it waits nothing is read,
+// pongs neither: probe is told of it.
+func (ch *channel) enter(ctx context.Context, n int) (leave func(), err error) {
+	ch.waits.Store(true)
+	defer ch.waits.Store(false)
+	if err := ch.window.enter(ctx, n); err != nil {
+		return nil, err
+	}
+	return func() { ch.window.leave(n) }, nil
+}
+
+// replied hands a reply to control, and acknowledges it once it is durable; until
+// then the agent keeps it, and sends it again. One that makes no sense is logged
+// and acknowledged all the same: sent again, it would make no more. leave is
+// called when the acknowledgement is written.
+func (ch *channel) replied(reply wire.AgentJobReply, messageID string, leave func()) {
+	kept := func(err error) {
+		if err == nil {
+			err = ch.send(wire.TypeAgentJobReplyAck, wire.AgentJobReplyAck{
+				JobID: reply.JobID, AcknowledgedMessageID: messageID,
+			}, leave)
+		}
+		if err != nil {
+			leave()
+			ch.log.Error("handle a reply", "error", err)
+		}
+	}
 	report, ok := ch.report(reply)
 	if !ok {
-		ch.kept(nil, acknowledge)
+		kept(nil)
 		return
 	}
-	// A reply says as much as an acknowledgement that was lost.
-	ch.mu.Lock()
-	delete(ch.jobs, reply.JobID)
-	ch.mu.Unlock()
+	ch.box.take(reply.JobID) // a reply says as much as an acknowledgement that was lost
 	ch.g.cfg.Control.Report(ch.scope, report, func(err error) {
 		if err != nil {
 			err = fmt.Errorf("keep the reply of %s: %w", report.CommandID, err)
 		}
-		ch.kept(err, acknowledge)
+		kept(err)
 		if err == nil && report.Event != ssmrun.EventBegan {
-			ch.hasRoom()
+			ch.box.hasRoom()
 		}
 	})
-}
-
-// kept tells the agent that its reply is durable, or logs why it is not.
-func (ch *channel) kept(err error, acknowledge func() error) {
-	if err == nil {
-		err = acknowledge()
-	}
-	if err != nil {
-		ch.log.Error("handle a reply", "error", err)
-	}
 }
 
 // report reads a reply; ok is false where there is nothing in it to keep.
@@ -73,13 +93,23 @@ func (ch *channel) report(reply wire.AgentJobReply) (report ssmrun.Report, ok bo
 		return report, false // the cancelled command reports for itself
 	}
 	commandID, instanceID, err := wire.ParseJobID(reply.JobID)
-	if err != nil || instanceID != ch.instance {
-		ch.log.Warn("drop a reply: its job is not this instance's", "error", err)
+	if err != nil {
+		ch.log.Warn("drop a reply", "error", err)
 		return report, false
 	}
+	if instanceID != ch.instance {
+		ch.log.Warn("drop a reply: its job is another instance's", "of", ssmrun.Head(instanceID, 100))
+		return report, false
+	}
+	return readReply(ch.log, commandID, instanceID, reply.Content)
+}
+
+// readReply reads what a reply says; ok is false where that is no reply.
+func readReply(log *slog.Logger, commandID, instanceID, payload string) (report ssmrun.Report, ok bool) {
+	commandID = ssmrun.Head(commandID, 100) // no id of ours is longer
 	var content wire.Reply
-	if err := wire.Unmarshal([]byte(reply.Content), &content); err != nil {
-		ch.log.Warn("drop a reply", "command", commandID, "error", err)
+	if err := wire.Unmarshal([]byte(payload), &content); err != nil {
+		log.Warn("drop a reply", "command", commandID, "error", err)
 		return report, false
 	}
 	report = ssmrun.Report{
@@ -90,7 +120,7 @@ func (ch *channel) report(reply wire.AgentJobReply) (report ssmrun.Report, ok bo
 	for name, p := range content.RuntimeStatus {
 		r, err := pluginReport(name, p)
 		if err != nil {
-			ch.log.Warn("a plugin's result is odd", "command", commandID, "plugin", name, "error", err)
+			log.Warn("a plugin's result is odd", "command", commandID, "plugin", ssmrun.Head(name, 100), "error", err)
 		}
 		report.Plugins = append(report.Plugins, r)
 	}

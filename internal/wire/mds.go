@@ -1,5 +1,22 @@
 package wire
 
+import "time"
+
+// ServiceMessageDelivery is the service that long-poll calls are signed for.
+const ServiceMessageDelivery = "ec2messages"
+
+// Limits of a long poll.
+const (
+	// MaxHold is how long a poll may be held: agents hang up after 20 s.
+	MaxHold = 18 * time.Second
+	// StandardVisibility hides a message that was handed out where the agent does
+	// not say for how long.
+	StandardVisibility = 10 * time.Second
+	// maxVisibility bounds what an agent may ask for: a message that it lost comes
+	// back within.
+	maxVisibility = 10 * time.Minute
+)
+
 // TargetMessageDelivery begins the X-Amz-Target of long-poll calls.
 const TargetMessageDelivery = "EC2WindowsMessageDeliveryService."
 
@@ -14,6 +31,18 @@ type GetMessagesRequest struct {
 }
 
 func (r *GetMessagesRequest) check() error { return missing("Destination", r.Destination) }
+
+// Visibility is VisibilityTimeoutInSeconds within its bounds.
+func (r *GetMessagesRequest) Visibility() time.Duration {
+	switch n := r.VisibilityTimeoutInSeconds; {
+	case n <= 0:
+		return StandardVisibility
+	case n >= int(maxVisibility/time.Second):
+		return maxVisibility
+	default:
+		return time.Duration(n) * time.Second
+	}
+}
 
 // GetMessagesResponse answers a poll; an empty list after at most 18 s, since
 // agents hang up after 20.
@@ -89,6 +118,26 @@ type FailMessageRequest struct {
 const FailureInternal = "InternalHandlerException"
 
 func (r *FailMessageRequest) check() error { return missing("MessageId", r.MessageID) }
+
+// DeleteMessageRequest takes a message back for good.
+type DeleteMessageRequest struct {
+	MessageID string `json:"MessageId"`
+}
+
+func (r *DeleteMessageRequest) check() error { return missing("MessageId", r.MessageID) }
+
+// GetEndpointRequest asks where an instance's messages are to be had.
+type GetEndpointRequest struct {
+	// Destination is the instance id.
+	Destination string
+}
+
+func (r *GetEndpointRequest) check() error { return missing("Destination", r.Destination) }
+
+// GetEndpointResponse is its answer: a URL.
+type GetEndpointResponse struct {
+	Endpoint string
+}
 
 // MarshalJSON writes an empty list for nil.
 func (r GetMessagesResponse) MarshalJSON() ([]byte, error) {

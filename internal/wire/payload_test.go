@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -106,6 +107,9 @@ var payloads = []struct {
 		"FailMessageRequest", `{"MessageId":"m","FailureType":"InternalHandlerException"}`,
 		&FailMessageRequest{MessageID: "m", FailureType: FailureInternal},
 	},
+	{"DeleteMessageRequest", `{"MessageId":"m"}`, &DeleteMessageRequest{MessageID: "m"}},
+	{"GetEndpointRequest", `{"Destination":"i"}`, &GetEndpointRequest{Destination: "i"}},
+	{"GetEndpointResponse", `{"Endpoint":"https://ec2messages.us-east-1.example"}`, &GetEndpointResponse{Endpoint: "https://ec2messages.us-east-1.example"}},
 	{
 		"CreateControlChannelRequest", `{"MessageSchemaVersion":"1.0","RequestId":"u"}`,
 		&CreateControlChannelRequest{MessageSchemaVersion: ControlChannelSchema, RequestID: "u"},
@@ -241,6 +245,10 @@ func TestUnmarshalRefuses(t *testing.T) {
 		"no status":                 {`{"runtimeStatus":{}}`, &Reply{}, "documentStatus is missing"},
 		"code out of range":         {`{"documentStatus":"x","runtimeStatus":{"a":{"code":1e99}}}`, &Reply{}, "wrong type"},
 		"a message without payload": {`{"Messages":[{"MessageId":"m","Topic":"t"}]}`, &GetMessagesResponse{}, "Payload is missing"},
+		"no message to delete":      {`{}`, &DeleteMessageRequest{}, "MessageId is missing"},
+		"no destination":            {`{"MessagesRequestId":"r"}`, &GetMessagesRequest{}, "Destination is missing"},
+		"nowhere":                   {`{}`, &GetEndpointRequest{}, "Destination is missing"},
+		"a huge visibility":         {`{"Destination":"i","VisibilityTimeoutInSeconds":1e30}`, &GetMessagesRequest{}, "wrong type"},
 		"no token":                  {`{"TokenValue":""}`, &OpenControlChannel{}, "TokenValue is missing"},
 		"no names":                  {`{"Names":[]}`, &GetParametersRequest{}, "Names is missing"},
 		"no such time":              {`{"TokenExpirationDate":1e300}`, &RequestManagedInstanceRoleTokenResponse{}, "seconds since 1970"},
@@ -380,6 +388,18 @@ func TestAckVerdict(t *testing.T) {
 	} {
 		if got := AckVerdict(code); got != want {
 			t.Errorf("%q: %v, want %v", code, got, want)
+		}
+	}
+}
+
+func TestVisibility(t *testing.T) {
+	t.Parallel()
+	for seconds, want := range map[int]time.Duration{
+		0: StandardVisibility, -1: StandardVisibility, math.MinInt: StandardVisibility,
+		1: time.Second, 10: 10 * time.Second, 600: maxVisibility, 601: maxVisibility, math.MaxInt: maxVisibility,
+	} {
+		if got := (&GetMessagesRequest{VisibilityTimeoutInSeconds: seconds}).Visibility(); got != want {
+			t.Errorf("%d: %s, want %s", seconds, got, want)
 		}
 	}
 }

@@ -30,6 +30,8 @@ const (
 	OpAcknowledgeMessage = "AcknowledgeMessage"
 	OpSendReply          = "SendReply"
 	OpFailMessage        = "FailMessage"
+	OpDeleteMessage      = "DeleteMessage"
+	OpGetEndpoint        = "GetEndpoint"
 )
 
 // KeyTypeRSA is the only key type of registrations.

@@ -10,16 +10,16 @@ import (
 
 const (
 	instanceColumns = `account, region, id, name, ip_address, agent_name, agent_version, platform_type, platform_name,
-		platform_version, activation_id, iam_role, public_key, fingerprint, registered_at, last_ping, stopped, default_name`
+		platform_version, activation_id, iam_role, public_key, fingerprint, registered_at, last_ping, stopped, default_name, key_at`
 	selectInstances = `SELECT ` + instanceColumns + ` FROM instances `
-	putInstance     = `INSERT INTO instances (` + instanceColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+	putInstance     = `INSERT INTO instances (` + instanceColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, ip_address = excluded.ip_address,
 		agent_name = excluded.agent_name, agent_version = excluded.agent_version,
 		platform_type = excluded.platform_type, platform_name = excluded.platform_name,
 		platform_version = excluded.platform_version, activation_id = excluded.activation_id,
 		iam_role = excluded.iam_role, public_key = excluded.public_key, fingerprint = excluded.fingerprint,
 		registered_at = excluded.registered_at, last_ping = excluded.last_ping, stopped = excluded.stopped,
-		default_name = excluded.default_name
+		default_name = excluded.default_name, key_at = excluded.key_at
 		WHERE instances.account = excluded.account AND instances.region = excluded.region`
 	selectInstance = selectInstances + `WHERE account = ? AND region = ? AND id = ?`
 	findInstance   = selectInstances + `WHERE id = ?`
@@ -33,7 +33,7 @@ const (
 func (t *tx) PutInstance(i *ssmrun.Instance) error {
 	n, err := t.exec(putInstance, i.Scope.Account, i.Scope.Region, i.ID, i.Name, i.IPAddress, i.AgentName, i.AgentVersion,
 		i.PlatformType, i.PlatformName, i.PlatformVersion, i.ActivationID, i.IamRole, i.PublicKey, i.Fingerprint,
-		micros(i.RegisteredAt), micros(i.LastPing), i.Stopped, i.DefaultName)
+		micros(i.RegisteredAt), micros(i.LastPing), i.Stopped, i.DefaultName, micros(i.KeyAt))
 	if err == nil && n == 0 {
 		err = t.refuse(errElsewhere)
 	}
@@ -48,7 +48,7 @@ func (t *tx) instances(text string, args ...any) ([]ssmrun.Instance, error) {
 		var i ssmrun.Instance
 		err := s.Scan(&i.Scope.Account, &i.Scope.Region, &i.ID, &i.Name, &i.IPAddress, &i.AgentName, &i.AgentVersion,
 			&i.PlatformType, &i.PlatformName, &i.PlatformVersion, &i.ActivationID, &i.IamRole, &i.PublicKey,
-			&i.Fingerprint, at(&i.RegisteredAt), at(&i.LastPing), &i.Stopped, &i.DefaultName)
+			&i.Fingerprint, at(&i.RegisteredAt), at(&i.LastPing), &i.Stopped, &i.DefaultName, at(&i.KeyAt))
 		list = append(list, i)
 		return err
 	}, text, args...)

@@ -58,7 +58,7 @@ func writing(rt *rapid.T) op {
 			AgentName: someName.Draw(rt, "agent"), AgentVersion: someName.Draw(rt, "version"), PlatformType: someName.Draw(rt, "platform"),
 			PlatformName: someText.Draw(rt, "os"), PlatformVersion: someText.Draw(rt, "os version"), ActivationID: someName.Draw(rt, "activation"),
 			IamRole: someName.Draw(rt, "role"), PublicKey: someText.Draw(rt, "key"), Fingerprint: someText.Draw(rt, "print"),
-			RegisteredAt: maybeTime.Draw(rt, "registered"), LastPing: maybeTime.Draw(rt, "ping"), Stopped: rapid.Bool().Draw(rt, "stopped"),
+			RegisteredAt: maybeTime.Draw(rt, "registered"), LastPing: maybeTime.Draw(rt, "ping"), KeyAt: maybeTime.Draw(rt, "key changed"), Stopped: rapid.Bool().Draw(rt, "stopped"),
 			DefaultName: someText.Draw(rt, "default name"),
 		}
 		return wrote("PutInstance "+instance, func(tx store.Tx) error { return tx.PutInstance(&i) })

@@ -213,7 +213,7 @@ func newInstance(n int) *ssmrun.Instance {
 		ID: instanceID(n), Scope: home, Name: fmt.Sprint("host-", n), IPAddress: "10.0.0.1", AgentName: "ssmrun-agent",
 		AgentVersion: "3.3.0.0", PlatformType: "Linux", PlatformName: "Debian GNU/Linux", PlatformVersion: "12",
 		ActivationID: "act", IamRole: "role", DefaultName: "web server", PublicKey: "key", Fingerprint: "print",
-		RegisteredAt: at(n), LastPing: at(n + 1),
+		RegisteredAt: at(n), LastPing: at(n + 1), KeyAt: at(n + 2),
 	}
 }
 
