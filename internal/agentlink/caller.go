@@ -186,6 +186,10 @@ func (c *caller) once(ctx context.Context, op, path string, header http.Header, 
 	return resp.StatusCode, resp.Header, answer, nil
 }
 
+// maxMessage bounds what is told of a refusal, in bytes. The service's own are
+// shorter, the lines that mend it included.
+const maxMessage = 800
+
 const userAgent = "ssmrun-agent"
 
 // apiError reads a refusal: JSON, or the XML of the control channel.
@@ -197,11 +201,11 @@ func apiError(op string, status int, body []byte) *APIError {
 		if i := strings.LastIndexByte(e.Code, '#'); i >= 0 {
 			e.Code = e.Code[i+1:]
 		}
-	} else if bytes.Contains(body, []byte("<AccessDeniedException>")) {
-		e.Code = "AccessDeniedException"
+	} else {
+		e.Code, e.Message = wire.DecodeChannelError(body)
 	}
-	if len(e.Message) > 500 {
-		e.Message = e.Message[:500]
+	if len(e.Message) > maxMessage {
+		e.Message = e.Message[:maxMessage]
 	}
 	return e
 }

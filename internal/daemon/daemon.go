@@ -48,6 +48,7 @@ type Daemon struct {
 	listener net.Listener
 	server   *http.Server
 	local    *localagents.Manager
+	metadata []*metadataServer
 
 	ready      chan struct{}
 	info       Info
@@ -98,6 +99,9 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	if err := d.openObjects(ctx); err != nil {
 		return nil, err
 	}
+	if err := d.openMetadata(ctx); err != nil {
+		return nil, err
+	}
 	d.server = &http.Server{
 		Handler: d.front(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: nil,
@@ -136,7 +140,7 @@ func (d *Daemon) openData(ctx context.Context) (err error) {
 	if d.audit, err = openAudit(filepath.Join(d.cfg.Data, "audit.log"), d.cfg.Logger); err != nil {
 		return err
 	}
-	return errors.Join(d.loadDocuments(ctx), d.loadEC2Instances(ctx))
+	return errors.Join(d.prepareAccounts(ctx), d.loadDocuments(ctx), d.loadEC2Instances(ctx))
 }
 
 func (d *Daemon) loadDocuments(ctx context.Context) error {
@@ -238,6 +242,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	served := make(chan error, 1)
 	wg.Go(func() { served <- d.server.Serve(d.listener) })
+	for _, s := range d.metadata {
+		wg.Go(func() { _ = s.server.Serve(s.listener) })
+	}
 	wg.Go(func() { _ = d.control.Run(work) })
 	wg.Go(func() { d.control.Forget(work) })
 	looking, stopLooking := context.WithCancel(work)
@@ -264,6 +271,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if e := d.server.Shutdown(patience); e != nil {
 		_ = d.server.Close() // long polls that nobody waits for any more
 	}
+	d.closeMetadata()
 	d.control.Settled() // what the agents have said last
 	stop()
 	wg.Wait()
@@ -341,6 +349,7 @@ func (d *Daemon) Close() error {
 		if d.listener != nil {
 			_ = d.listener.Close() // closed already where it was served
 		}
+		d.closeMetadata()
 		if d.objects != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()

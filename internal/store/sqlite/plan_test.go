@@ -88,7 +88,10 @@ func TestQueryPlans(t *testing.T) {
 		func(tx store.Tx) error { _, err := tx.Parameter(testScope, "/a/b", 2); return err },
 		func(tx store.Tx) error { _, err := tx.CountParameters(testScope); return err },
 		func(tx store.Tx) error { _, err := tx.Role(testScope.Account, "r"); return err },
-		func(tx store.Tx) error { _, _, err := tx.ListRoles(testScope.Account, store.Page{Limit: 1}); return err },
+		func(tx store.Tx) error {
+			_, _, err := tx.ListRoles(testScope.Account, store.Page{Limit: 1})
+			return err
+		},
 		func(tx store.Tx) error { return listAll(tx, now) },
 	} {
 		if err := db.View(ctx, fn); err != nil && !errors.Is(err, ssmrun.ErrNotFound) {
