@@ -280,10 +280,10 @@ func (f *front) agentCall(q *request, operation string, signing gateway.Signing)
 	f.outcome(q, err)
 }
 
-// byActivation lets an unsigned registration through, whose proof is in its body;
-// a signed one has to be that of an EC2 instance.
+// byActivation lets a registration through whose proof is in its body. One that is
+// signed with temporary keys has to be that of an EC2 instance.
 func (f *front) byActivation(q *request) error {
-	if q.r.Header.Get("Authorization") == "" {
+	if q.r.Header.Get("X-Amz-Security-Token") == "" {
 		return f.read(q, maxUnsignedBody)
 	}
 	return f.authenticateBy(q, "ssm", func() (string, identity.Principal, error) {
