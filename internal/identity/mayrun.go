@@ -51,11 +51,11 @@ func want(r *store.Role, name, service string) string {
 	case name == "":
 		return "the instance has no role. Give it an instance profile whose role carries " + coreName + "."
 	case r == nil:
-		return fmt.Sprintf("its role %s is not there. Make it, and attach %s to it.", name, CorePolicy)
+		return fmt.Sprintf("the instance's role %s is not there. Make it, and attach %s to it.", name, CorePolicy)
 	case !slices.Contains(r.Services, service):
-		return fmt.Sprintf("its role %s does not trust %s. %s", name, service, mendTrust(name, service))
+		return fmt.Sprintf("the instance's role %s does not trust %s. %s", name, service, mendTrust(name, service))
 	case !carries(r.Policies):
-		return fmt.Sprintf("its role %s does not carry the managed policy %s. Attach it: aws iam attach-role-policy --role-name %s --policy-arn %s", name, coreName, name, CorePolicy)
+		return fmt.Sprintf("the instance's role %s does not carry the managed policy %s. Attach it: aws iam attach-role-policy --role-name %s --policy-arn %s", name, coreName, name, CorePolicy)
 	}
 	return ""
 }

@@ -181,7 +181,7 @@ func TestMayRun(t *testing.T) {
 		t.Helper()
 		must(s.ChangeRole(ctx, scope.Account, "Rack", func(r *store.Role) error { fn(r); return nil }))
 	}
-	want(1, "its role Rack is not there")
+	want(1, "role Rack is not there")
 	must(s.CreateRole(ctx, &store.Role{Account: scope.Account, Name: "Rack", Trust: identity.TrustPolicy(identity.ServiceSSM)}))
 	want(2, "aws iam attach-role-policy --role-name Rack --policy-arn "+identity.CorePolicy)
 	change(func(r *store.Role) { r.Policies = []string{"arn:aws:iam::aws:policy/service-role/AmazonEC2RoleforSSM"} })
