@@ -158,8 +158,8 @@ func answerIAM(c *Call, result any) iamAnswer {
 }
 
 // MarshalXML implements xml.Marshaler.
-func (r iamAnswer) MarshalXML(e *xml.Encoder, start xml.StartElement) error {
-	start = xml.StartElement{
+func (r iamAnswer) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
+	start := xml.StartElement{
 		Name: xml.Name{Local: r.operation + "Response"},
 		Attr: []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: iamNamespace}},
 	}

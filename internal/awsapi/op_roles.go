@@ -2,6 +2,7 @@ package awsapi
 
 import (
 	"context"
+	"maps"
 	"net/url"
 	"strings"
 	"time"
@@ -179,11 +180,8 @@ func (a *API) tagRole(ctx context.Context, c *Call, in *iamInput) (any, error) {
 	}
 	err = a.cfg.Identity.ChangeRole(ctx, c.Scope.Account, in.RoleName, func(r *store.Role) error {
 		all := map[string]string{}
-		for _, from := range []map[string]string{r.Tags, tags} {
-			for key, value := range from {
-				all[key] = value
-			}
-		}
+		maps.Copy(all, r.Tags)
+		maps.Copy(all, tags)
 		r.Tags = all
 		return manyTags(all)
 	})

@@ -27,7 +27,7 @@ func roleToMake(spec string) (store.Role, error) {
 		r.Policies = []string{identity.CorePolicy}
 		return r, nil
 	}
-	for _, name := range strings.Split(list, ",") {
+	for name := range strings.SplitSeq(list, ",") {
 		if name == "" {
 			continue
 		}

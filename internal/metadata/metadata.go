@@ -209,9 +209,10 @@ func (h *Handler) keys(ctx context.Context, mint func(context.Context, identity.
 		return struct{ Code, Message, LastUpdated string }{"AssumeRoleUnauthorizedAccess", reason(err), now}
 	}
 	return struct {
-		Code, LastUpdated, Type             string
-		AccessKeyId, SecretAccessKey, Token string
-		Expiration                          string
+		Code, LastUpdated, Type string
+		AccessKeyID             string `json:"AccessKeyId"`
+		SecretAccessKey, Token  string
+		Expiration              string
 	}{
 		"Success", now, "AWS-HMAC", key.AccessKeyID, key.Secret, key.SessionToken, key.Expires.UTC().Format(time.RFC3339),
 	}

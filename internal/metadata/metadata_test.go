@@ -159,17 +159,17 @@ func TestSDK(t *testing.T) {
 	if err != nil || doc.InstanceID != instance || doc.AccountID != scope.Account || doc.Region != scope.Region {
 		t.Errorf("%+v, %v", doc, err)
 	}
-	var key struct{ Code, AccessKeyId, SecretAccessKey, Token, Expiration string }
+	var key struct{ Code, AccessKeyID, SecretAccessKey, Token, Expiration string }
 	if err := json.Unmarshal([]byte(get("iam/security-credentials/Web")), &key); err != nil || key.Code != "Success" || key.Expiration != "2026-11-22T18:00:00Z" {
 		t.Fatalf("%s, %v", key.Code, err)
 	}
-	if secret, p, err := b.Lookup(ctx, key.AccessKeyId, key.Token); err != nil || secret != key.SecretAccessKey || p.Role != "Web" {
+	if secret, p, err := b.Lookup(ctx, key.AccessKeyID, key.Token); err != nil || secret != key.SecretAccessKey || p.Role != "Web" {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if err := json.Unmarshal([]byte(get("identity-credentials/ec2/security-credentials/ec2-instance")), &key); err != nil || key.Code != "Success" {
 		t.Fatalf("%s, %v", key.Code, err)
 	}
-	if secret, p, err := b.LookupIdentity(key.AccessKeyId, key.Token); err != nil || secret != key.SecretAccessKey || p.InstanceID != instance {
+	if secret, p, err := b.LookupIdentity(key.AccessKeyID, key.Token); err != nil || secret != key.SecretAccessKey || p.InstanceID != instance {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if err := b.SetTrust(ctx, scope.Account, "Web", identity.TrustPolicy(identity.ServiceSSM)); err != nil {

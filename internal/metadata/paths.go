@@ -68,15 +68,16 @@ func below(values map[string]string, path string) []string {
 // zoneID makes an id such as use1-az1 of a region and a zone of it.
 func zoneID(region, zone string) string {
 	parts := strings.Split(region, "-")
-	short := parts[0]
+	var short strings.Builder
+	short.WriteString(parts[0])
 	for _, p := range parts[1:] {
-		short += p[:1]
+		short.WriteString(p[:1])
 	}
 	number := 1
 	if last := zone[len(zone)-1]; last >= 'a' && last <= 'z' {
 		number = int(last-'a') + 1
 	}
-	return short + "-az" + string(rune('0'+number%10))
+	return short.String() + "-az" + string(rune('0'+number%10))
 }
 
 // document answers the paths that have a JSON document; nil for others.
@@ -100,11 +101,18 @@ func (h *Handler) document(ctx context.Context, path string) any {
 			return h.cfg.Identity.IdentityKey(i)
 		})
 	case path == pathIdentityInfo:
-		return struct{ Code, LastUpdated, AccountId string }{"Success", h.cfg.Now().UTC().Format(time.RFC3339), i.Scope.Account}
+		return struct {
+			Code, LastUpdated string
+			AccountID         string `json:"AccountId"`
+		}{"Success", h.cfg.Now().UTC().Format(time.RFC3339), i.Scope.Account}
 	case i.Role != "" && path == pathRoles+"/"+i.Role:
 		return h.keys(ctx, h.cfg.Identity.ProfileKey)
 	case i.Role != "" && path == pathProfile:
-		return struct{ Code, LastUpdated, InstanceProfileArn, InstanceProfileId string }{
+		return struct {
+			Code, LastUpdated string
+			ProfileARN        string `json:"InstanceProfileArn"`
+			ProfileID         string `json:"InstanceProfileId"`
+		}{
 			"Success", h.cfg.Now().UTC().Format(time.RFC3339),
 			"arn:aws:iam::" + i.Scope.Account + ":instance-profile/" + i.Role, "AIPA" + strings.ToUpper(strings.TrimPrefix(i.ID, "i-")),
 		}
