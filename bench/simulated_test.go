@@ -47,7 +47,7 @@ func launch(t *testing.T, s *testenv.Service, agents int, args ...string) *simul
 	args = append(args, "--agents", fmt.Sprint(agents), "--endpoint-file", filepath.Join(s.Data, "endpoint.json"))
 	for left := agents; left > 0; left -= activationLimit {
 		a, err := s.SSM().CreateActivation(t.Context(), &ssm.CreateActivationInput{
-			IamRole: aws.String("AmazonSSMManagedInstanceCore"), RegistrationLimit: aws.Int32(activationLimit),
+			IamRole: aws.String(testenv.DefaultRole), RegistrationLimit: aws.Int32(activationLimit),
 			ExpirationDate: aws.Time(time.Now().Add(24 * time.Hour)),
 		})
 		if err != nil {

@@ -48,7 +48,7 @@ func TestAWSCLI(t *testing.T) {
 	testenv.WriteFile(t, filepath.Join(dir, "ec2.json"), ec2File, 0o600)
 	testenv.WriteFile(t, filepath.Join(dir, "aws"), "#!/bin/sh\nexec "+awsCLI+" --endpoint-url \"$AWS_ENDPOINT_URL\" \"$@\"\n", 0o700)
 	s := testenv.Start(t, testenv.Options{
-		Agents: 2, Buckets: []string{"logs"}, Args: []string{"--ec2-instances", filepath.Join(dir, "ec2.json")},
+		Agents: 2, Buckets: []string{"logs"}, Roles: []string{"service-role/Hybrid", "Other"}, Args: []string{"--ec2-instances", filepath.Join(dir, "ec2.json")},
 	})
 	activation, _ := simulate(t, s, 12)
 	var known sync.Map // operation: whether the CLI knows it

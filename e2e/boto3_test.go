@@ -20,7 +20,7 @@ func TestBoto3(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "ec2.json")
 	testenv.WriteFile(t, file, ec2File, 0o600)
-	s := testenv.Start(t, testenv.Options{Agents: 1, Args: []string{"--ec2-instances", file}})
+	s := testenv.Start(t, testenv.Options{Agents: 1, Roles: []string{"Paged", "Other"}, Args: []string{"--ec2-instances", file}})
 	activation, nodes := simulate(t, s, 12)
 	list, err := json.Marshal(nodes)
 	if err != nil {

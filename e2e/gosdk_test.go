@@ -147,7 +147,7 @@ func TestGoPaginators(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "ec2.json")
 	testenv.WriteFile(t, file, "["+strings.Join(machines, ",")+"]", 0o600)
-	s := testenv.Start(t, testenv.Options{Args: []string{"--ec2-instances", file}})
+	s := testenv.Start(t, testenv.Options{Roles: []string{"Paged"}, Args: []string{"--ec2-instances", file}})
 	ctx, client := t.Context(), s.SSM()
 	activation, ids := simulate(t, s, nodes)
 	must := func(err error) {

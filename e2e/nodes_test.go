@@ -24,7 +24,7 @@ import (
 // that they registered with and their ids.
 func simulate(t *testing.T, s *testenv.Service, nodes int) (activation string, ids []string) {
 	t.Helper()
-	out, err := s.SSM().CreateActivation(testenv.Context(t), &ssm.CreateActivationInput{IamRole: aws.String("sim"), RegistrationLimit: aws.Int32(int32(nodes))})
+	out, err := s.SSM().CreateActivation(testenv.Context(t), &ssm.CreateActivationInput{IamRole: aws.String(testenv.DefaultRole), RegistrationLimit: aws.Int32(int32(nodes))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func (a *Agent) register(ctx context.Context) error {
 			break
 		}
 		if agentlink.Permanent(err) {
-			return fmt.Errorf("%w; make a new activation and give it to the agent", err)
+			return refused(err)
 		}
 		pause := backoff.Next(err)
 		a.log.Warn("registration failed", "retry_in", pause.Round(time.Millisecond), "error", err)
@@ -95,6 +95,16 @@ func (a *Agent) register(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// refused tells of a registration that the service refused. What the service says
+// has the way out in it; only a spent activation cannot be used again.
+func refused(err error) error {
+	var e *agentlink.APIError
+	if errors.As(err, &e) && e.Code == "InvalidActivation" {
+		return fmt.Errorf("%w (make a new activation, and give it to the agent by --activation-file)", err)
+	}
+	return err
 }
 
 func (a *Agent) activation() (state.Activation, error) {

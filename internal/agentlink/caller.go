@@ -231,6 +231,10 @@ func (c *caller) once(ctx context.Context, q request, sign signer) (int, http.He
 	return resp.StatusCode, resp.Header, answer, nil
 }
 
+// maxMessage bounds what is told of a refusal, in bytes. The service's own are
+// shorter, the lines that mend it included.
+const maxMessage = 800
+
 const userAgent = "ssmrun-agent"
 
 // apiError reads a refusal: JSON, or the XML of the control channel.
@@ -242,13 +246,14 @@ func apiError(op string, status int, body []byte) *APIError {
 		if i := strings.LastIndexByte(e.Code, '#'); i >= 0 {
 			e.Code = e.Code[i+1:]
 		}
-	} else if bytes.Contains(body, []byte("<AccessDeniedException>")) {
-		e.Code = "AccessDeniedException"
-	} else if bytes.Contains(body, []byte("HTTP request to an HTTPS server")) {
+	} else {
+		e.Code, e.Message = wire.DecodeChannelError(body)
+	}
+	if e.Code == "" && bytes.Contains(body, []byte("HTTP request to an HTTPS server")) {
 		e.Message = "the service speaks TLS there: its endpoint begins with https://"
 	}
-	if len(e.Message) > 500 {
-		e.Message = e.Message[:500]
+	if len(e.Message) > maxMessage {
+		e.Message = e.Message[:maxMessage]
 	}
 	return e
 }

@@ -4,7 +4,8 @@
 // requests whose signature has been verified; it calls control, store and
 // document.
 //
-// SSM speaks JSON 1.1 (json11.go), STS and EC2 speak Query and XML (query.go).
+// SSM speaks JSON 1.1 (json11.go), STS, EC2 and IAM speak Query and XML (query.go,
+// iam.go).
 // Each operation has a file of its own, op_*.go.
 package awsapi
 
@@ -61,6 +62,7 @@ type Config struct {
 type API struct {
 	cfg   Config
 	ssm   map[string]operation
+	iam   map[string]iamOperation
 	races *races
 	large chan struct{} // holds one for each large body that is being checked
 }
@@ -173,7 +175,7 @@ func New(cfg Config) *API {
 	if cfg.Races {
 		a.races = newRaces(cfg.Now)
 	}
-	a.ssm = map[string]operation{}
+	a.ssm, a.iam = map[string]operation{}, a.iamOperations()
 	for _, family := range []map[string]handler{
 		a.commandOperations(), a.documentOperations(), a.instanceOperations(), a.parameterOperations(),
 	} {

@@ -44,6 +44,9 @@ func newAPI(t testing.TB) (*API, store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := id.PrepareAccounts(t.Context(), []string{home.Account}, []store.Role{{Name: "r", Trust: identity.TrustPolicy(identity.ServiceSSM)}}); err != nil {
+		t.Fatal(err)
+	}
 	p, err := parameters.New(parameters.Config{Store: db, Key: make([]byte, 32), Now: clock})
 	if err != nil {
 		t.Fatal(err)

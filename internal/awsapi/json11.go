@@ -10,6 +10,7 @@ import (
 
 	"ssmrun"
 	"ssmrun/internal/document"
+	"ssmrun/internal/identity"
 )
 
 // ContentType11 is that of AWS JSON 1.1.
@@ -113,6 +114,10 @@ var errorRows = map[ssmrun.Code]errorRow{
 	CodeInvalidDocumentOperation:      {upper: true},
 	"DryRunOperation":                 {status: 412},
 	CodeEntityTooLarge:                {status: 413},
+	identity.CodeNoSuchEntity:         {status: 404},
+	identity.CodeEntityExists:         {status: 409},
+	identity.CodeDeleteConflict:       {status: 409},
+	identity.CodeLimitExceeded:        {status: 409},
 }
 
 // CodeEntityTooLarge refuses a body over ssmrun.MaxBodyBytes.

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"ssmrun"
@@ -26,16 +24,12 @@ const (
 	clockAllowance = 5 * time.Minute
 )
 
-var roleName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
-
-// roleOf gives the name of a role that was named by its ARN, with its path, or
-// by its name.
-func roleOf(s string) (string, error) {
-	name := s[strings.LastIndexByte(s, '/')+1:]
-	if !roleName.MatchString(name) {
-		return "", ssmrun.Errorf(ssmrun.CodeValidation, "IamRole: %s names no role. Give the role's name, or its ARN.", clipped(s))
+// roleSubject names a role in the audit log, whether it is there or not.
+func roleSubject(named string) string {
+	if ref, ok := identity.ParseRole(named); ok {
+		return ref.Name
 	}
-	return name, nil
+	return clipped(named)
 }
 
 func (a *API) createActivation(ctx context.Context, c *Call) (any, error) {
@@ -51,11 +45,7 @@ func (a *API) createActivation(ctx context.Context, c *Call) (any, error) {
 	if err := decode(c.Body, &in); err != nil {
 		return nil, err
 	}
-	role, err := roleOf(in.IamRole)
-	if err != nil {
-		return nil, err
-	}
-	c.Subject.Role = role
+	c.Subject.Role = roleSubject(in.IamRole)
 	tags, err := tagsIn(in.Tags, ssmrun.CodeInvalidParameters)
 	if err != nil {
 		return nil, err
@@ -64,7 +54,7 @@ func (a *API) createActivation(ctx context.Context, c *Call) (any, error) {
 		return nil, ssmrun.Errorf(ssmrun.CodeInvalidParameters, "Tags: an instance can have %d tags, and these are %d.", maxTags, len(tags))
 	}
 	n := identity.NewActivation{
-		Scope: c.Scope, IamRole: role, Description: in.Description, DefaultName: in.DefaultInstanceName,
+		Scope: c.Scope, IamRole: in.IamRole, Description: in.Description, DefaultName: in.DefaultInstanceName,
 		Limit: in.RegistrationLimit, Tags: tags,
 	}
 	if n.Expires, err = a.expiration(in.ExpirationDate); err != nil {

@@ -21,18 +21,18 @@ const (
 
 // assumeRoleInput is the part of the input that has constraints, after the
 // model of STS (2011-06-15).
-var assumeRoleInput = func() *shape {
+var assumeRoleInput = func() []member {
 	n := func(i int) *int { return &i }
 	pattern := func(least, most int, form string) *shape {
 		return &shape{kind: text, min: n(least), max: n(most), pattern: newShapePattern(form)}
 	}
-	return &shape{kind: structure, name: "AssumeRoleRequest", members: []member{
+	return []member{
 		{name: "RoleArn", at: "roleArn", required: true, shape: &shape{kind: text, min: n(20), max: n(2048)}},
 		{name: "RoleSessionName", at: "roleSessionName", required: true, shape: pattern(2, 64, `[\w+=,.@-]*`)},
 		{name: "DurationSeconds", at: "durationSeconds", shape: &shape{kind: integer, min: n(900), max: n(43200)}},
 		{name: "ExternalId", at: "externalId", shape: pattern(2, 1224, `[\w+=,.@:\/-]*`)},
 		{name: "SourceIdentity", at: "sourceIdentity", shape: pattern(2, 64, `[\w+=,.@-]*`)},
-	}}
+	}
 }()
 
 var roleARN = regexp.MustCompile(`^arn:aws:iam::([0-9]{12}):role/(?:[\x21-\x7e]*/)?([\w+=,.@-]{1,64})$`)
@@ -98,24 +98,8 @@ func (a *API) assumeRole(c *Call, form url.Values) (any, error) {
 // than ignored: there are no policies that could be narrowed. Session tags and an
 // external id change nothing, and are taken.
 func readAssumeRole(form url.Values) (*assumeRoleRequest, error) {
-	values := map[string]any{}
-	for _, m := range assumeRoleInput.members {
-		if !form.Has(m.name) {
-			continue
-		}
-		values[m.name] = form.Get(m.name)
-		if m.shape.kind == integer {
-			values[m.name] = json.RawMessage(form.Get(m.name))
-		}
-	}
-	body, err := json.Marshal(values)
-	if err != nil { // a number that is none
-		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "DurationSeconds: %s is no number.", clipped(form.Get("DurationSeconds")))
-	}
-	if body, err = assumeRoleInput.check(body); err != nil {
-		if ssmrun.ErrorCode(err) == ssmrun.CodeSerialization {
-			return nil, ssmrun.Errorf(ssmrun.CodeValidation, "%s", ssmrun.ErrorMessage(err))
-		}
+	body, err := checkForm("AssumeRole", assumeRoleInput, form)
+	if err != nil {
 		return nil, err
 	}
 	for key := range form {

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"ssmrun"
+	"ssmrun/internal/identity"
 	"ssmrun/internal/store"
 )
 
@@ -34,24 +35,24 @@ func (a *API) deregisterManagedInstance(ctx context.Context, c *Call) (any, erro
 }
 
 // updateManagedInstanceRole changes the role of a hybrid node. Its agent works
-// with it when it next renews its keys.
+// with it from its next call on.
 func (a *API) updateManagedInstanceRole(ctx context.Context, c *Call) (any, error) {
 	var in struct{ InstanceId, IamRole string }
 	if err := decode(c.Body, &in); err != nil {
 		return nil, err
 	}
 	c.Subject.Instances = []string{in.InstanceId}
-	role, err := roleOf(in.IamRole)
-	if err != nil {
-		return nil, err
-	}
-	c.Subject.Role = role
-	err = a.cfg.Store.Update(ctx, func(tx store.Tx) error {
+	c.Subject.Role = roleSubject(in.IamRole)
+	err := a.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		i, err := tx.Instance(c.Scope, in.InstanceId)
 		if err != nil {
 			return err
 		}
-		i.IamRole = role
+		role, err := identity.HybridRole(tx, c.Scope.Account, in.IamRole)
+		if err != nil {
+			return err
+		}
+		i.IamRole = role.Name
 		return tx.PutInstance(i)
 	})
 	if errors.Is(err, ssmrun.ErrNotFound) {

@@ -122,7 +122,7 @@ var ec2Codes = map[ssmrun.Code]string{
 	ssmrun.CodeAccessDenied:       "UnauthorizedOperation",
 }
 
-// WriteQueryError answers a Query call of a service (sts, ec2) with an error.
+// WriteQueryError answers a Query call of a service (sts, ec2, iam) with an error.
 func WriteQueryError(w http.ResponseWriter, service string, err error) {
 	row := rowOf(err)
 	code := string(row.code)
@@ -144,6 +144,10 @@ func WriteQueryError(w http.ResponseWriter, service string, err error) {
 			Request string   `xml:"RequestID"`
 		}{Code: code, Message: row.message(err), Request: id}
 	} else {
+		space := stsNamespace
+		if service == "iam" {
+			space = iamNamespace
+		}
 		out = struct {
 			XMLName xml.Name `xml:"ErrorResponse"`
 			Space   string   `xml:"xmlns,attr"`
@@ -151,7 +155,7 @@ func WriteQueryError(w http.ResponseWriter, service string, err error) {
 			Code    string   `xml:"Error>Code"`
 			Message string   `xml:"Error>Message"`
 			Request string   `xml:"RequestId"`
-		}{Space: stsNamespace, Type: row.fault, Code: code, Message: row.message(err), Request: id}
+		}{Space: space, Type: row.fault, Code: code, Message: row.message(err), Request: id}
 	}
 	b, _ := xml.Marshal(out) // strings only: cannot fail
 	w.Header().Set("Content-Type", "text/xml;charset=UTF-8")

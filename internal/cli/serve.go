@@ -80,6 +80,8 @@ SIGTERM or Ctrl-C drains: new commands are refused and what runs is given
 	f.IntVar(&cfg.LocalAgents, "local-agents", 0, "how many agents to run on this machine")
 	f.StringVar(&cfg.LocalAgentPath, "local-agent-path", "", "PATH of the local agents' scripts")
 	f.BoolVar(&cfg.AllowRootAgents, "allow-root-agents", false, "let local agents run scripts as root where the service runs as root")
+	f.StringArrayVar(&cfg.Roles, "role", nil, "role to make at start where it is missing, NAME[=POLICY[,POLICY...]]; without policies it carries AmazonSSMManagedInstanceCore; may be repeated")
+	f.StringArrayVar(&cfg.InstanceMetadata, "instance-metadata", nil, "for tests with agents as on EC2: serve the metadata of an instance, i-...[=ROLE], on a loopback port of its own; WHOEVER REACHES THAT PORT GETS THE ROLE'S KEYS; may be repeated")
 	f.StringArrayVar(&cfg.Buckets, "bucket", nil, "bucket to make at start; may be repeated")
 	f.StringVar(&cfg.S3Endpoint, "s3-endpoint", "", "S3 that agents upload outputs to, instead of the embedded one")
 	f.StringVar(&cfg.ReadyFile, "ready-file", "", "file to write, mode 0600, when all is ready: endpoint, keys, instance ids (JSON)")

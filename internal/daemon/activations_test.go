@@ -17,7 +17,7 @@ import (
 
 func TestActivations(t *testing.T) {
 	t.Parallel()
-	s := testenv.Start(t, testenv.Options{Regions: []string{"us-east-1", "eu-west-1"}})
+	s := testenv.Start(t, testenv.Options{Regions: []string{"us-east-1", "eu-west-1"}, Roles: []string{"RackRole", "service-role/Other"}})
 	ctx, client := testenv.Context(t), s.SSM()
 	ends := time.Now().Add(72 * time.Hour).Truncate(time.Second).UTC()
 	one, secret := activate(t, client, &ssm.CreateActivationInput{
@@ -110,7 +110,7 @@ func metadata(id string) []types.RegistrationMetadataItem {
 
 func TestActivationsThatCannotBe(t *testing.T) {
 	t.Parallel()
-	s := testenv.Start(t, testenv.Options{Agents: 1, Regions: []string{"us-east-1", "eu-west-1"}})
+	s := testenv.Start(t, testenv.Options{Agents: 1, Regions: []string{"us-east-1", "eu-west-1"}, Roles: []string{"Role"}})
 	ctx, client := testenv.Context(t), s.SSM()
 	role := aws.String("Role")
 	tags := func(n int) []types.Tag {
@@ -156,7 +156,7 @@ func TestActivationsThatCannotBe(t *testing.T) {
 // activation names, and the instance is there before it has an agent.
 func TestActivationForAnInstance(t *testing.T) {
 	t.Parallel()
-	s := testenv.Start(t, testenv.Options{})
+	s := testenv.Start(t, testenv.Options{Roles: []string{"Web"}})
 	ctx, client := testenv.Context(t), s.SSM()
 	const id = "i-0123456789abcdef1"
 	activation, secret := activate(t, client, &ssm.CreateActivationInput{

@@ -70,6 +70,13 @@ type Config struct {
 	AllowRootAgents bool
 	// AgentCommand is the program that runs an agent and its first arguments.
 	AgentCommand []string
+	// Roles are made at start where they are missing, in all accounts:
+	// [PATH/]NAME[=POLICY[,POLICY...]].
+	Roles []string
+	// InstanceMetadata are EC2 instances whose metadata is served, each on a
+	// loopback port of its own: i-…[=ROLE]. For tests: whoever reaches such a port
+	// gets the role's keys.
+	InstanceMetadata []string
 	// Buckets are made at start.
 	Buckets []string
 	// S3Endpoint, where set, is the S3 that agents upload to, instead of the
@@ -208,6 +215,14 @@ func (c *Config) check() error {
 		errs = append(errs, fmt.Errorf("--max-pending %d must not be negative", c.MaxPending))
 	}
 	if _, err := resourceGroups(c.ResourceGroups); err != nil {
+		errs = append(errs, err)
+	}
+	for _, r := range c.Roles {
+		if _, err := roleToMake(r); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if _, err := c.metadataInstances(); err != nil {
 		errs = append(errs, err)
 	}
 	if c.LocalAgents < 0 {

@@ -49,6 +49,7 @@ type Daemon struct {
 	server   *http.Server
 	https    *httpsServer // nil: no HTTPS listener
 	local    *localagents.Manager
+	metadata []*metadataServer
 
 	ready      chan struct{}
 	info       Info
@@ -105,6 +106,9 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	if err := d.openObjects(ctx); err != nil {
 		return nil, err
 	}
+	if err := d.openMetadata(ctx); err != nil {
+		return nil, err
+	}
 	handler := d.front()
 	d.server = newServer(handler)
 	if d.https != nil {
@@ -153,7 +157,7 @@ func (d *Daemon) openData(ctx context.Context) (err error) {
 	if d.audit, err = openAudit(filepath.Join(d.cfg.Data, "audit.log"), d.cfg.Logger); err != nil {
 		return err
 	}
-	return errors.Join(d.loadDocuments(ctx), d.loadEC2Instances(ctx))
+	return errors.Join(d.prepareAccounts(ctx), d.loadDocuments(ctx), d.loadEC2Instances(ctx))
 }
 
 func (d *Daemon) loadDocuments(ctx context.Context) error {
@@ -275,6 +279,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.https != nil {
 		wg.Go(func() { served <- d.https.serve() })
 	}
+	for _, s := range d.metadata {
+		wg.Go(func() { _ = s.server.Serve(s.listener) })
+	}
 	wg.Go(func() { _ = d.control.Run(work) })
 	wg.Go(func() { d.control.Forget(work) })
 	looking, stopLooking := context.WithCancel(work)
@@ -303,6 +310,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			_ = s.Close() // long polls that nobody waits for any more
 		}
 	}
+	d.closeMetadata()
 	d.control.Settled() // what the agents have said last
 	stop()
 	wg.Wait()
@@ -385,6 +393,7 @@ func (d *Daemon) Close() error {
 		if d.https != nil {
 			_ = d.https.listener.Close()
 		}
+		d.closeMetadata()
 		if d.objects != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()

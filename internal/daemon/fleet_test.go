@@ -31,7 +31,7 @@ type remote struct {
 func activate(t *testing.T, client *ssm.Client, in *ssm.CreateActivationInput) (id, secret string) {
 	t.Helper()
 	if in.IamRole == nil {
-		in.IamRole = aws.String("service-role/Hybrid")
+		in.IamRole = aws.String(testenv.DefaultRole)
 	}
 	out, err := client.CreateActivation(testenv.Context(t), in)
 	if err != nil {
@@ -133,7 +133,7 @@ func by(key string, values ...string) types.InstanceInformationStringFilter {
 // TestHybridNode follows a node from its activation to its end.
 func TestHybridNode(t *testing.T) {
 	t.Parallel()
-	s := testenv.Start(t, testenv.Options{Agents: 1})
+	s := testenv.Start(t, testenv.Options{Agents: 1, Roles: []string{"service-role/Hybrid", "path/Other"}})
 	ctx, client := testenv.Context(t), s.SSM()
 	activation, secret := activate(t, client, &ssm.CreateActivationInput{
 		IamRole: aws.String("arn:aws:iam::000000000000:role/service-role/Hybrid"), DefaultInstanceName: aws.String("rack 7"),

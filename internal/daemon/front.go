@@ -84,7 +84,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case signed.Service == "s3" && f.objects != nil:
 		f.s3(q)
-	case signed.Service == "sts" || signed.Service == "ec2":
+	case signed.Service == "sts" || signed.Service == "ec2" || signed.Service == "iam":
 		f.query(q, signed.Service)
 	default:
 		q.record.Operation = r.Method
@@ -116,7 +116,7 @@ func (f *front) outcome(q *request, err error) {
 func (f *front) refuse(q *request, service string, err error) {
 	q.record.Service = service
 	switch service {
-	case "sts", "ec2":
+	case "sts", "ec2", "iam":
 		awsapi.WriteQueryError(q.w, service, err)
 	default:
 		awsapi.WriteJSONError(q.w, err)
@@ -128,6 +128,16 @@ func (f *front) refuse(q *request, service string, err error) {
 // is, for this service and a region that is served. The body is read last, so
 // that who names no key costs no memory.
 func (f *front) authenticate(q *request, service string) error {
+	return f.authenticateBy(q, service, func() (string, identity.Principal, error) {
+		return f.identity.Lookup(q.r.Context(), q.signed.AccessKeyID, q.signed.SessionToken)
+	})
+}
+
+// iamRegion is the one that IAM is reached by in all regions.
+const iamRegion = "us-east-1"
+
+// authenticateBy is authenticate with a look-up of one's own for the key.
+func (f *front) authenticateBy(q *request, service string, lookup func() (string, identity.Principal, error)) error {
 	if q.signed == nil {
 		signed, err := sigv4.Parse(q.r)
 		if err != nil {
@@ -136,10 +146,12 @@ func (f *front) authenticate(q *request, service string) error {
 		q.signed = signed
 	}
 	q.record.Region = q.signed.Region
-	if err := q.signed.RequireScope(service, func(region string) bool { return f.regions[region] }); err != nil {
+	if err := q.signed.RequireScope(service, func(region string) bool {
+		return f.regions[region] || service == "iam" && region == iamRegion
+	}); err != nil {
 		return err
 	}
-	secret, caller, err := f.identity.Lookup(q.r.Context(), q.signed.AccessKeyID, q.signed.SessionToken)
+	secret, caller, err := lookup()
 	if err != nil {
 		return err
 	}
@@ -157,6 +169,10 @@ func (f *front) authenticate(q *request, service string) error {
 	return nil
 }
 
+// hostManagement is the header of an agent on EC2 whose profile lets it do
+// nothing, and that asks for the default role of its account and region.
+const hostManagement = "SSM-AsymmetricKeyAuthorization"
+
 // byRegisteredKey proves a call that an agent signed with its own key pair.
 func (f *front) byRegisteredKey(q *request) error {
 	signed, err := sigv4.Parse(q.r)
@@ -173,8 +189,14 @@ func (f *front) byRegisteredKey(q *request) error {
 		inst, err = tx.FindInstance(signed.AccessKeyID)
 		return err
 	})
-	if errors.Is(err, ssmrun.ErrNotFound) || err == nil && inst.PublicKey == "" {
+	switch {
+	case q.r.Header.Get(hostManagement) != "":
+		return ssmrun.Errorf(ssmrun.CodeAccessDenied, "This service has no default host management: an EC2 instance works with the keys of its instance profile. Give it one whose role carries AmazonSSMManagedInstanceCore.")
+	case !ssmrun.ValidInstanceID(signed.AccessKeyID):
 		return sigv4.UnknownKey()
+	case errors.Is(err, ssmrun.ErrNotFound), err == nil && inst.PublicKey == "":
+		// With this code agents pause long before they ask again.
+		return ssmrun.Errorf(ssmrun.CodeAccessDenied, "Instance %s is not registered with this service: it was deregistered, or registered with another service. Register the host with a new activation.", signed.AccessKeyID)
 	}
 	if err != nil {
 		return err
@@ -260,7 +282,7 @@ func (f *front) agentCall(q *request, operation string, signing gateway.Signing)
 	var err error
 	switch signing {
 	case gateway.ByActivation:
-		err = f.read(q, maxUnsignedBody)
+		err = f.byActivation(q)
 	case gateway.ByRegisteredKey:
 		err = f.byRegisteredKey(q)
 	case gateway.ByRoleKey:
@@ -279,7 +301,18 @@ func (f *front) agentCall(q *request, operation string, signing gateway.Signing)
 	f.outcome(q, err)
 }
 
-// query serves STS and EC2.
+// byActivation lets a registration through whose proof is in its body. One that is
+// signed with temporary keys has to be that of an EC2 instance.
+func (f *front) byActivation(q *request) error {
+	if q.r.Header.Get("X-Amz-Security-Token") == "" {
+		return f.read(q, maxUnsignedBody)
+	}
+	return f.authenticateBy(q, "ssm", func() (string, identity.Principal, error) {
+		return f.identity.LookupIdentity(q.signed.AccessKeyID, q.signed.SessionToken)
+	})
+}
+
+// query serves STS, EC2 and IAM.
 func (f *front) query(q *request, service string) {
 	err := f.authenticate(q, service)
 	if err != nil {
@@ -299,7 +332,9 @@ func (f *front) query(q *request, service string) {
 	case service == "sts":
 		out, err = f.api.STS(q.r.Context(), call, form)
 	case q.caller.Agent():
-		err = notAllowed(q, "ec2:"+action)
+		err = notAllowed(q, service+":"+action)
+	case service == "iam":
+		out, err = f.api.IAM(q.r.Context(), call, form)
 	default:
 		out, err = f.api.EC2(q.r.Context(), call, form)
 	}
@@ -325,8 +360,7 @@ func (f *front) controlChannel(q *request, instanceID string) {
 	q.record.Subject.Instances = []string{instanceID}
 	switch q.r.Method {
 	case http.MethodPost:
-		f.gateway.CreateChannel(q.w, q.r, instanceID, q.caller, q.body)
-		f.outcome(q, nil)
+		f.outcome(q, f.gateway.CreateChannel(q.w, q.r, instanceID, q.caller, q.body))
 	case http.MethodGet:
 		f.outcome(q, nil)
 		f.gateway.ServeChannel(q.w, q.r, instanceID, q.caller)

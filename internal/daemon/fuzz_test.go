@@ -52,13 +52,20 @@ func FuzzQuery(f *testing.F) {
 		"Action=DescribeInstances&Filter.1.Name=%00&Filter.x=1", "Action=DescribeInstances&Version=1", "Action=%ff%00<&MaxResults=99999999999999999999",
 		"Action=AssumeRole&RoleArn=arn:aws:iam::000000000000:role/Ops&RoleSessionName=ann&DurationSeconds=900&Tags.member.1.Key=a", "Action=AssumeRole&DurationSeconds=[",
 		"Action=GetCallerIdentity&Version=2011-06-15", "a;b&%zz",
+		"Version=2010-05-08&Action=CreateRole&RoleName=a&AssumeRolePolicyDocument=%7B%22Statement%22%3A%7B%7D%7D&Tags.member.1.Key=a&Tags.member.1.Value=%01",
+		"Version=2010-05-08&Action=ListRoles&MaxItems=1&Marker=x.y&PathPrefix=/", "Version=2010-05-08&Action=GetRole&RoleName=AmazonEC2RunCommandRoleForManagedInstances",
+		"Version=2010-05-08&Action=AttachRolePolicy&RoleName=AmazonEC2RunCommandRoleForManagedInstances&PolicyArn=arn:aws:iam::aws:policy/x",
+		"Version=2010-05-08&Action=UntagRole&RoleName=AmazonEC2RunCommandRoleForManagedInstances&TagKeys.member.1=a", "Version=2010-05-08&Action=ListRoleTags&RoleName=%00&MaxItems=1e9",
 	} {
 		f.Add(body, true)
 		f.Add(body, false)
 	}
 	f.Fuzz(func(t *testing.T, body string, ec2 bool) {
 		service := "sts"
-		if ec2 {
+		switch {
+		case strings.Contains(body, "Version=2010-05-08"):
+			service = "iam"
+		case ec2:
 			service = "ec2"
 		}
 		w := httptest.NewRecorder()

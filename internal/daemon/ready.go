@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -25,9 +27,13 @@ type Info struct {
 	CAFile      string   `json:"ca_file,omitempty"`
 	Domain      string   `json:"domain,omitempty"`
 	InstanceIDs []string `json:"instance_ids"` // of the local agents
-	PID         int      `json:"pid"`
-	Data        string   `json:"data"`
-	Version     string   `json:"version"`
+	// InstanceMetadata are the addresses where instances find their metadata, by
+	// id; see Config.InstanceMetadata.
+	InstanceMetadata map[string]string `json:"instance_metadata,omitempty"`
+
+	PID     int    `json:"pid"`
+	Data    string `json:"data"`
+	Version string `json:"version"`
 }
 
 // write writes the ready file, whole or not at all, for its owner's eyes only.
@@ -64,6 +70,9 @@ func (i Info) text() string {
 	}
 	if i.CAFile != "" {
 		fmt.Fprintf(&b, "  CA          %s\n", i.CAFile)
+	}
+	for _, id := range slices.Sorted(maps.Keys(i.InstanceMetadata)) {
+		fmt.Fprintf(&b, "  metadata    %s of %s: gives the keys of its role to whoever reaches it\n", i.InstanceMetadata[id], id)
 	}
 	fmt.Fprintf(&b, "  data        %s\n\n", i.Data)
 	fmt.Fprintf(&b, "Point any AWS tool at it:\n")

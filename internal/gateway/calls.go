@@ -18,7 +18,8 @@ type Signing int
 const (
 	// ByRoleKey: SigV4 with the temporary keys, as any call.
 	ByRoleKey Signing = iota
-	// ByActivation: unsigned, the activation's code is the proof.
+	// ByActivation: unsigned, the activation's code is the proof; or signed with
+	// the keys of an EC2 instance's own identity, in place of an activation.
 	ByActivation
 	// ByRegisteredKey: signed with the private key that was registered.
 	ByRegisteredKey
@@ -40,11 +41,11 @@ func CallSigning(operation string) (Signing, bool) {
 }
 
 // Call answers an agent's call. For ByRegisteredKey, p is the instance whose
-// key signed; for ByActivation it is empty.
+// key signed; for ByActivation it is empty where the call was unsigned.
 func (g *Gateway) Call(ctx context.Context, operation string, p identity.Principal, body []byte) (any, error) {
 	switch operation {
 	case wire.OpRegisterManagedInstance:
-		return g.register(ctx, body)
+		return g.register(ctx, p, body)
 	case wire.OpRequestManagedInstanceRoleToken:
 		return g.roleToken(ctx, p, body)
 	case wire.OpUpdateManagedInstancePublicKey:
@@ -68,7 +69,7 @@ func unmarshal(body []byte, into any) error {
 	return nil
 }
 
-func (g *Gateway) register(ctx context.Context, body []byte) (any, error) {
+func (g *Gateway) register(ctx context.Context, p identity.Principal, body []byte) (any, error) {
 	var req wire.RegisterManagedInstanceRequest
 	if err := unmarshal(body, &req); err != nil {
 		return nil, err
@@ -76,14 +77,25 @@ func (g *Gateway) register(ctx context.Context, body []byte) (any, error) {
 	if req.PublicKeyType != wire.KeyTypeRSA {
 		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "PublicKeyType must be %s.", wire.KeyTypeRSA)
 	}
-	inst, err := g.cfg.Identity.Register(ctx, identity.Registration{
-		ActivationID: req.ActivationID, ActivationCode: req.ActivationCode,
-		Fingerprint: req.Fingerprint, PublicKey: req.PublicKey,
-	})
+	var inst *ssmrun.Instance
+	var err error
+	if p.InstanceID != "" {
+		if req.Fingerprint != p.InstanceID {
+			return nil, ssmrun.Errorf(ssmrun.CodeValidation, "Fingerprint must be %s, the id of the instance whose keys signed.", p.InstanceID)
+		}
+		inst, err = g.cfg.Identity.RegisterEC2(ctx, p, req.PublicKey, req.Fingerprint)
+	} else {
+		inst, err = g.cfg.Identity.Register(ctx, identity.Registration{
+			ActivationID: req.ActivationID, ActivationCode: req.ActivationCode,
+			Fingerprint: req.Fingerprint, PublicKey: req.PublicKey, Connected: g.Connected,
+		})
+	}
 	if err != nil {
+		// Without the code: the id says which activation it was.
+		g.cfg.Logger.Warn("registration refused", "activation", ssmrun.Head(req.ActivationID, 64), "instance", p.InstanceID, "error", err)
 		return nil, err
 	}
-	g.cfg.Logger.Info("instance registered", "instance", inst.ID, "activation", inst.ActivationID)
+	g.cfg.Logger.Info("instance registered", "instance", inst.ID, "activation", inst.ActivationID, "role", inst.IamRole)
 	return wire.RegisterManagedInstanceResponse{InstanceID: inst.ID}, nil
 }
 
@@ -147,6 +159,9 @@ func (g *Gateway) updateInformation(ctx context.Context, p identity.Principal, b
 	if !mayOpen(p, req.InstanceID) {
 		return nil, ssmrun.Errorf(ssmrun.CodeAccessDenied, "%s may not report for instance %s.", p.ARN, req.InstanceID)
 	}
+	if err := g.permit(ctx, p, "ssm:"+wire.OpUpdateInstanceInformation); err != nil {
+		return nil, err
+	}
 	if !p.Agent() { // the ids of instances are those of all accounts
 		inst, err := g.instance(ctx, req.InstanceID)
 		if err != nil {
@@ -157,8 +172,11 @@ func (g *Gateway) updateInformation(ctx context.Context, p identity.Principal, b
 		}
 	}
 	now := g.cfg.Now().UTC()
-	return struct{}{}, g.change(ctx, req.InstanceID, func(i *ssmrun.Instance) {
+	note := func(i *ssmrun.Instance) {
 		i.LastPing, i.Stopped = now, false
+		if p.Service == identity.ServiceEC2 { // the profile says so, whatever an activation did
+			i.IamRole = p.Role
+		}
 		for _, f := range []struct {
 			is  *string
 			say string
@@ -175,7 +193,16 @@ func (g *Gateway) updateInformation(ctx context.Context, p identity.Principal, b
 				*f.is = ssmrun.Head(f.say, 255)
 			}
 		}
-	})
+	}
+	err := g.change(ctx, req.InstanceID, note)
+	if ssmrun.ErrorCode(err) == ssmrun.CodeInvalidInstanceID && p.Service == identity.ServiceEC2 {
+		// The keys of an instance profile need no registration.
+		if _, err = g.cfg.Identity.RegisterEC2(ctx, p, "", ""); err == nil {
+			g.cfg.Logger.Info("instance known by its profile", "instance", p.InstanceID, "role", p.Role)
+			err = g.change(ctx, req.InstanceID, note)
+		}
+	}
+	return struct{}{}, err
 }
 
 func (g *Gateway) instance(ctx context.Context, id string) (*ssmrun.Instance, error) {

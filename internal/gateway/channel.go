@@ -31,42 +31,49 @@ var (
 const openTimeout = 10 * time.Second
 
 // CreateChannel answers POST /v1/control-channel/ID: JSON in, XML out, 201. The
-// request has been verified as principal's.
-func (g *Gateway) CreateChannel(w http.ResponseWriter, r *http.Request, instanceID string, p identity.Principal, body []byte) {
-	var req wire.CreateControlChannelRequest
-	if err := wire.Unmarshal(body, &req); err != nil {
-		g.refuse(w, http.StatusBadRequest, "SerializationException")
-		return
-	}
-	if !mayOpen(p, instanceID) {
-		g.deny(w, instanceID, p, "it is another instance's")
-		return
-	}
-	out, err := wire.CreateControlChannelResponse{
-		MessageSchemaVersion: wire.ControlChannelSchema,
-		TokenValue:           g.cfg.Identity.ChannelToken(instanceID),
-	}.Encode()
+// request has been verified as principal's. The error is for the record; it has
+// been answered.
+func (g *Gateway) CreateChannel(w http.ResponseWriter, r *http.Request, instanceID string, p identity.Principal, body []byte) error {
+	out, err := g.createChannel(r.Context(), instanceID, p, body)
 	if err != nil {
-		g.cfg.Logger.Error("open control channel", "instance", instanceID, "error", err)
-		g.refuse(w, http.StatusInternalServerError, "InternalServerError")
-		return
+		g.refuseError(w, err)
+		return err
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(http.StatusCreated)
 	_, _ = w.Write(out)
+	return nil
 }
 
-func (g *Gateway) refuse(w http.ResponseWriter, status int, code string) {
+func (g *Gateway) createChannel(ctx context.Context, instanceID string, p identity.Principal, body []byte) ([]byte, error) {
+	var req wire.CreateControlChannelRequest
+	if err := wire.Unmarshal(body, &req); err != nil {
+		return nil, ssmrun.Errorf(ssmrun.CodeSerialization, "%v", err)
+	}
+	if !mayOpen(p, instanceID) {
+		g.cfg.Logger.Warn("control channel refused", "instance", instanceID, "caller", p.ARN, "cause", "it is another instance's")
+		return nil, ssmrun.Errorf(ssmrun.CodeAccessDenied, "%s may not open the channel of instance %s.", p.ARN, instanceID)
+	}
+	if err := g.permit(ctx, p, "ssmmessages:CreateControlChannel"); err != nil {
+		return nil, err
+	}
+	return wire.CreateControlChannelResponse{
+		MessageSchemaVersion: wire.ControlChannelSchema,
+		TokenValue:           g.cfg.Identity.ChannelToken(instanceID),
+	}.Encode()
+}
+
+func (g *Gateway) refuse(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, "<%s></%s>", code, code)
+	_, _ = w.Write(wire.EncodeChannelError(code, message))
 }
 
 // deny answers AccessDeniedException, on which the genuine agent gives the channel
 // up: for nothing but an instance that is not there, or not the caller's.
 func (g *Gateway) deny(w http.ResponseWriter, instanceID string, p identity.Principal, why string) {
 	g.cfg.Logger.Warn("control channel refused", "instance", instanceID, "caller", p.ARN, "cause", why)
-	g.refuse(w, http.StatusForbidden, "AccessDeniedException")
+	g.refuse(w, http.StatusForbidden, wire.CodeAccessDenied, "For instance "+instanceID+": "+why+".")
 }
 
 // mayOpen: an agent may open its own channel only; the service's own key any,
@@ -113,7 +120,7 @@ func (g *Gateway) ServeChannel(w http.ResponseWriter, r *http.Request, instanceI
 		return
 	case err != nil:
 		g.cfg.Logger.Error("open control channel", "instance", instanceID, "error", err)
-		g.refuse(w, http.StatusInternalServerError, "InternalServerError")
+		g.refuse(w, http.StatusInternalServerError, string(ssmrun.CodeInternal), "")
 		return
 	case !p.Agent() && inst.Scope.Account != p.Account:
 		g.deny(w, instanceID, p, "it is another account's")

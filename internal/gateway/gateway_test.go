@@ -83,6 +83,7 @@ func setupWith(t *testing.T, cfg gateway.Config) *bundle {
 	}
 	b.identity, err = identity.Open(identity.Config{Dir: dir, Account: scope.Account, Store: db})
 	b.must(err)
+	b.must(b.identity.PrepareAccounts(b.ctx, []string{scope.Account}, nil))
 	log := slog.New(slog.NewTextHandler(b.log, nil))
 	b.control = control.New(control.Config{Store: b.store, Logger: log})
 	cfg.Control, cfg.Identity, cfg.Store, cfg.Logger = b.control, b.identity, b.store, log
@@ -92,7 +93,7 @@ func setupWith(t *testing.T, cfg gateway.Config) *bundle {
 		return tx.PutInstance(&ssmrun.Instance{ID: instance, Scope: scope, Name: "host"})
 	}))
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		agent := identity.Principal{ARN: "the agent", Account: scope.Account, Region: scope.Region, InstanceID: instance}
+		agent := identity.Principal{ARN: "the agent", Account: scope.Account, Region: scope.Region, InstanceID: instance, Role: identity.DefaultRole, Service: identity.ServiceSSM}
 		if id, ok := wire.ParseControlChannelPath(r.URL.Path); ok {
 			b.gateway.ServeChannel(w, r, id, agent)
 			return

@@ -19,8 +19,9 @@ const (
 // and what is said of the messages that it gave. endpoint is the URL that the call
 // came to.
 //
-// Its refusals are of the codes of this service. AccessDeniedException is none of
-// them: what an agent does on that is to be silent for half an hour.
+// Its refusals are of the codes of this service. AccessDeniedException is only
+// given where the instance's role does not let it (permit): what an agent does on
+// that is to be silent for half an hour.
 func (g *Gateway) Message(ctx context.Context, operation string, p identity.Principal, endpoint string, body []byte) (any, error) {
 	switch operation {
 	case wire.OpGetMessages:

@@ -37,6 +37,9 @@ func (g *Gateway) getMessages(ctx context.Context, p identity.Principal, body []
 	if err != nil {
 		return nil, err
 	}
+	if err := g.permit(ctx, p, "ec2messages:GetMessages"); err != nil {
+		return nil, err
+	}
 	list, err := g.hold(ctx, scope, &req)
 	if err != nil {
 		return nil, err

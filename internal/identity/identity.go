@@ -50,6 +50,10 @@ type Principal struct {
 	Region     string // an agent's own region; "" for a caller
 	UserID     string // as STS GetCallerIdentity answers it
 	Assumed    bool   // a caller who has assumed a role
+	// Role is the role that an agent has now, and Service the one that gave it
+	// its keys, ServiceSSM or ServiceEC2, which the role has to trust; "" for a
+	// caller.
+	Role, Service string
 }
 
 // Agent tells whether the principal is an instance's agent.
@@ -84,6 +88,8 @@ type Service struct {
 	key   Key
 	seal  []byte // signs session tokens and derives their secrets
 	entry Principal
+
+	verdicts verdicts
 }
 
 // secrets is the content of identity.json.
@@ -182,7 +188,8 @@ func (s *Service) Account() string { return s.cfg.Account }
 // Lookup finds the secret of an access key and whose it is. Errors are AWS's:
 // ssmrun.CodeUnrecognizedClient for a key that does not exist, a token that
 // does not belong to it, and the key of an instance that is not registered any
-// more; ssmrun.CodeExpiredToken.
+// more; ssmrun.CodeExpiredToken; ssmrun.CodeAccessDenied for the keys of an
+// instance's own identity, which are good for LookupIdentity only.
 func (s *Service) Lookup(ctx context.Context, accessKeyID, sessionToken string) (secret string, p Principal, err error) {
 	if sessionToken == "" {
 		if !hmac.Equal([]byte(accessKeyID), []byte(s.key.AccessKeyID)) {
@@ -190,34 +197,51 @@ func (s *Service) Lookup(ctx context.Context, accessKeyID, sessionToken string) 
 		}
 		return s.key.Secret, s.entry, nil
 	}
-	c, ok := s.unseal(sessionToken)
-	if !ok || c.AccessKeyID != accessKeyID {
-		return "", Principal{}, errUnknownKey()
+	c, err := s.claims(accessKeyID, sessionToken)
+	if err != nil {
+		return "", Principal{}, err
 	}
-	if s.cfg.Now().After(time.Unix(c.Expires, 0)) {
-		return "", Principal{}, ssmrun.Errorf(ssmrun.CodeExpiredToken, "The security token included in the request is expired")
-	}
-	if c.InstanceID != "" {
-		if err := s.registered(ctx, &c); err != nil {
+	p = c.principal()
+	switch {
+	case c.Kind == ofIdentity:
+		return "", Principal{}, ssmrun.Errorf(ssmrun.CodeAccessDenied, "The keys of instance %s's own identity are good for its registration only.", c.InstanceID)
+	case c.InstanceID != "" && c.Kind == "":
+		if p.Role, err = s.registered(ctx, c); err != nil {
 			return "", Principal{}, err
 		}
 	}
-	return s.derive(sessionToken), c.principal(), nil
+	return s.derive(sessionToken), p, nil
 }
 
-// registered tells whether the instance that a key was given to is still there.
-func (s *Service) registered(ctx context.Context, c *claims) error {
-	err := s.cfg.Store.View(ctx, func(tx store.Tx) error {
-		_, err := tx.Instance(ssmrun.Scope{Account: c.Account, Region: c.Region}, c.InstanceID)
+// claims reads a session token that belongs to a key and still holds.
+func (s *Service) claims(accessKeyID, sessionToken string) (*claims, error) {
+	c, ok := s.unseal(sessionToken)
+	if !ok || c.AccessKeyID != accessKeyID {
+		return nil, errUnknownKey()
+	}
+	if s.cfg.Now().After(time.Unix(c.Expires, 0)) {
+		return nil, ssmrun.Errorf(ssmrun.CodeExpiredToken, "The security token included in the request is expired")
+	}
+	return &c, nil
+}
+
+// registered tells whether the instance that a key was given to is still there,
+// and which role it has now.
+func (s *Service) registered(ctx context.Context, c *claims) (role string, err error) {
+	err = s.cfg.Store.View(ctx, func(tx store.Tx) error {
+		i, err := tx.Instance(ssmrun.Scope{Account: c.Account, Region: c.Region}, c.InstanceID)
+		if err == nil {
+			role = i.IamRole
+		}
 		return err
 	})
 	if errors.Is(err, ssmrun.ErrNotFound) {
-		return errUnknownKey()
+		return "", errUnknownKey()
 	}
 	if err != nil {
-		return fmt.Errorf("look for the instance of a key: %w", err)
+		return "", fmt.Errorf("look for the instance of a key: %w", err)
 	}
-	return nil
+	return role, nil
 }
 
 func errUnknownKey() error {
@@ -232,6 +256,7 @@ type claims struct {
 	Role        string `json:"o"`
 	InstanceID  string `json:"i"`
 	Session     string `json:"s,omitempty"` // of a caller; an agent's is its instance id
+	Kind        string `json:"t,omitempty"` // of an instance's: see ec2.go
 	Expires     int64  `json:"e"`           // unix seconds
 }
 
@@ -240,7 +265,7 @@ func (c *claims) principal() Principal {
 	if session == "" {
 		session = c.Session
 	}
-	return Principal{
+	p := Principal{
 		ARN:        "arn:aws:sts::" + c.Account + ":assumed-role/" + c.Role + "/" + session,
 		Account:    c.Account,
 		InstanceID: c.InstanceID,
@@ -248,6 +273,17 @@ func (c *claims) principal() Principal {
 		UserID:     "AROA" + strings.TrimPrefix(c.AccessKeyID, "ASIA") + ":" + session,
 		Assumed:    c.InstanceID == "",
 	}
+	if c.InstanceID != "" {
+		p.Role, p.Service = c.Role, ServiceSSM
+	}
+	switch c.Kind {
+	case ofProfile:
+		p.Service = ServiceEC2
+	case ofIdentity:
+		p.Service = ServiceEC2
+		p.ARN = "arn:aws:sts::" + c.Account + ":assumed-role/" + identityRole + "/" + session
+	}
+	return p
 }
 
 // RoleKey mints temporary keys for an instance's agent.

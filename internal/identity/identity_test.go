@@ -40,6 +40,11 @@ func setup(t *testing.T) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := b.PrepareAccounts(t.Context(), []string{scope.Account}, []store.Role{
+		{Name: "role", Trust: identity.TrustPolicy(identity.ServiceSSM), Policies: []string{identity.CorePolicy}},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 
@@ -189,7 +194,7 @@ func TestRegister(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	named, ncode, err := b.CreateActivation(ctx, identity.NewActivation{Scope: scope, InstanceID: "i-0123456789abcdef0", Forget: true})
+	named, ncode, err := b.CreateActivation(ctx, identity.NewActivation{Scope: scope, IamRole: "role", InstanceID: "i-0123456789abcdef0", Forget: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +204,7 @@ func TestRegister(t *testing.T) {
 	if _, err := reg(named, ncode); ssmrun.ErrorCode(err) != ssmrun.CodeInvalidActivation {
 		t.Errorf("a used-up activation: %v", err)
 	}
-	late, lcode, err := b.CreateActivation(ctx, identity.NewActivation{Scope: scope, Life: time.Hour})
+	late, lcode, err := b.CreateActivation(ctx, identity.NewActivation{Scope: scope, IamRole: "role", Life: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

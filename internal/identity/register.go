@@ -25,7 +25,9 @@ const ManagedInstanceTags = "ManagedInstance"
 
 // NewActivation is what an activation is made from.
 type NewActivation struct {
-	Scope       ssmrun.Scope
+	Scope ssmrun.Scope
+	// IamRole names the role of the instances that register: its name, with its
+	// path or without, or its ARN. See HybridRole.
 	IamRole     string
 	Description string
 	// InstanceID is the id that the one agent which registers gets; "" gives
@@ -44,7 +46,7 @@ type NewActivation struct {
 
 // CreateActivation makes an activation. The code is shown once, here. It is
 // ssmrun.CodeInvalidParameters where another account or region has the instance
-// id that it names.
+// id that it names, ssmrun.CodeValidation where HybridRole refuses its role.
 func (s *Service) CreateActivation(ctx context.Context, n NewActivation) (id, code string, err error) {
 	raw := make([]byte, 18)
 	if _, err := rand.Read(raw); err != nil {
@@ -57,7 +59,7 @@ func (s *Service) CreateActivation(ctx context.Context, n NewActivation) (id, co
 		n.Life = 24 * time.Hour
 	}
 	a := store.Activation{
-		ID: uuid.NewString(), Scope: n.Scope, CodeHash: hash[:], IamRole: n.IamRole,
+		ID: uuid.NewString(), Scope: n.Scope, CodeHash: hash[:],
 		Description: n.Description, InstanceID: n.InstanceID, Limit: max(n.Limit, 1),
 		DefaultName: n.DefaultName, Tags: n.Tags,
 		CreatedAt: now, ExpiresAt: now.Add(n.Life), ForgetsAfter: n.Forget,
@@ -66,6 +68,11 @@ func (s *Service) CreateActivation(ctx context.Context, n NewActivation) (id, co
 		a.ExpiresAt = n.Expires.UTC()
 	}
 	err = s.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		role, err := HybridRole(tx, n.Scope.Account, n.IamRole)
+		if err != nil {
+			return err
+		}
+		a.IamRole = role.Name
 		if err := free(tx, n.Scope, n.InstanceID, now); err != nil {
 			return err
 		}
@@ -122,14 +129,21 @@ type Registration struct {
 	ActivationCode string
 	Fingerprint    string
 	PublicKey      string // base64 DER SPKI, RSA of at least 2048 bits
+	// Connected tells whether the agent of an instance is connected; nil: none is.
+	Connected func(instanceID string) bool
 }
 
-// Register makes an agent known and gives it its instance id. The same agent
-// may register an id again that its activation names: a machine that lost its
-// state. Errors: ssmrun.CodeInvalidActivation, ssmrun.CodeValidation.
+// CodeAlreadyRegistered refuses an id that another machine has.
+const CodeAlreadyRegistered ssmrun.Code = "InstanceAlreadyRegistered"
+
+// Register makes an agent known and gives it its instance id. An id that its
+// activation names may be registered again, by a machine that lost its state,
+// unless another one is at work under it. A refusal uses up nothing. Errors:
+// ssmrun.CodeInvalidActivation, ssmrun.CodeValidation, ssmrun.CodeAccessDenied
+// where the role does not let agents work, CodeAlreadyRegistered.
 func (s *Service) Register(ctx context.Context, r Registration) (*ssmrun.Instance, error) {
-	if _, err := PublicKey(r.PublicKey); err != nil {
-		return nil, ssmrun.Errorf(ssmrun.CodeValidation, "PublicKey: %v", err)
+	if err := checkKey(r.PublicKey); err != nil {
+		return nil, err
 	}
 	var instance *ssmrun.Instance
 	err := s.cfg.Store.Update(ctx, func(tx store.Tx) error {
@@ -141,14 +155,20 @@ func (s *Service) Register(ctx context.Context, r Registration) (*ssmrun.Instanc
 		// One answer for "no such id" and "wrong code", so that ids cannot be
 		// probed.
 		if a == nil || subtle.ConstantTimeCompare(hash[:], a.CodeHash) != 1 {
-			return ssmrun.Errorf(ssmrun.CodeInvalidActivation, "The activation id and code do not belong to an activation of this service.")
+			return ssmrun.Errorf(ssmrun.CodeInvalidActivation, "The activation id and code do not belong to an activation of this service. It may have been used up or deleted; else look for a slip.")
 		}
 		now := s.cfg.Now().UTC()
 		if now.After(a.ExpiresAt) {
-			return ssmrun.Errorf(ssmrun.CodeInvalidActivation, "Activation %s expired at %s.", a.ID, a.ExpiresAt.Format(time.RFC3339))
+			return ssmrun.Errorf(ssmrun.CodeInvalidActivation, "Activation %s expired at %s. Make a new one.", a.ID, a.ExpiresAt.Format(time.RFC3339))
 		}
 		if a.Count >= a.Limit {
-			return ssmrun.Errorf(ssmrun.CodeInvalidActivation, "Activation %s has been used %d times, which is its limit.", a.ID, a.Count)
+			return ssmrun.Errorf(ssmrun.CodeInvalidActivation, "Activation %s has been used %d times, which is its limit. Make a new one.", a.ID, a.Count)
+		}
+		if err := mayRegister(tx, a.Scope.Account, a.IamRole, ServiceSSM); err != nil {
+			return err
+		}
+		if err := notHeld(tx, a, &r); err != nil {
+			return err
 		}
 		id := a.InstanceID
 		if id == "" {
@@ -176,6 +196,39 @@ func (s *Service) Register(ctx context.Context, r Registration) (*ssmrun.Instanc
 		return nil, err
 	}
 	return instance, nil
+}
+
+func checkKey(b64 string) error {
+	if _, err := PublicKey(b64); err != nil {
+		return ssmrun.Errorf(ssmrun.CodeValidation, "PublicKey %v. Send the DER encoded SubjectPublicKeyInfo of an RSA key of 2048 to 8192 bits, in base64.", err)
+	}
+	return nil
+}
+
+// notHeld refuses an activation's id under which another machine is at work: two
+// agents would push each other from one channel.
+func notHeld(tx store.Tx, a *store.Activation, r *Registration) error {
+	if a.InstanceID == "" || r.Connected == nil || !r.Connected(a.InstanceID) {
+		return nil
+	}
+	held, err := tx.FindInstance(a.InstanceID)
+	if errors.Is(err, ssmrun.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if held.Fingerprint == r.Fingerprint && held.PublicKey == r.PublicKey {
+		return nil
+	}
+	return ssmrun.Errorf(CodeAlreadyRegistered, "Instance %s is registered by another machine, %s, whose agent is connected. Stop that agent first, or make an activation for another id.", held.ID, orUnnamed(held.Name))
+}
+
+func orUnnamed(host string) string {
+	if host == "" {
+		return "which has not told its name"
+	}
+	return host
 }
 
 // PublicKey reads the key that an agent registers.

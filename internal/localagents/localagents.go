@@ -29,9 +29,6 @@ import (
 	"ssmrun/internal/identity"
 )
 
-// Role is the role that local agents register with.
-const Role = "ssmrun-local-agent"
-
 // Config is what a Manager needs.
 type Config struct {
 	// Dir holds a folder per agent, named by its instance id.
@@ -207,7 +204,7 @@ func (m *Manager) start(ctx context.Context, a *agent) error {
 	}
 	if !registered {
 		id, code, err := m.cfg.Identity.CreateActivation(ctx, identity.NewActivation{
-			Scope: m.cfg.Scope, IamRole: Role, Description: "local agent " + a.id, InstanceID: a.id, Forget: true,
+			Scope: m.cfg.Scope, IamRole: identity.DefaultRole, Description: "local agent " + a.id, InstanceID: a.id, Forget: true,
 		})
 		if err != nil {
 			return err

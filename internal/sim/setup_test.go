@@ -46,8 +46,11 @@ func activate(t *testing.T, data string, limits ...int) (list []sim.Activation) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := s.PrepareAccounts(t.Context(), []string{scope.Account}, nil); err != nil {
+		t.Fatal(err)
+	}
 	for _, limit := range limits {
-		id, code, err := s.CreateActivation(t.Context(), identity.NewActivation{Scope: scope, IamRole: "sim", Limit: limit})
+		id, code, err := s.CreateActivation(t.Context(), identity.NewActivation{Scope: scope, IamRole: identity.DefaultRole, Limit: limit})
 		if err != nil {
 			t.Fatal(err)
 		}

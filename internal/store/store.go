@@ -1,6 +1,6 @@
 // Package store is step 5 of a run: what the service remembers. It holds one
 // interface per owner (commands, instances, documents, activations, tags,
-// parameters), beside their records' contracts; one driver type satisfies all.
+// parameters, roles), beside their records' contracts; one driver type satisfies all.
 // control, identity and awsapi call it; it calls a database. Package sqlite is
 // the driver for one machine; storetest is the suite that every driver passes.
 //
@@ -41,6 +41,7 @@ type Tx interface {
 	Tags
 	EC2
 	Parameters
+	Roles
 }
 
 // Page asks for a part of a list: at most Limit rows after the place that

@@ -27,6 +27,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -43,6 +44,8 @@ type Options struct {
 	Agents  int
 	Buckets []string
 	Regions []string
+	// Roles are made at start, as `ssmrun serve --role` does: NAME[=POLICY,...].
+	Roles []string
 	// Documents maps file names to contents.
 	Documents map[string]string
 	// Data is the data folder; "" for a fresh one.
@@ -50,6 +53,9 @@ type Options struct {
 	// Args are further arguments of `ssmrun serve`.
 	Args []string
 }
+
+// DefaultRole is the role that every account has from the start.
+const DefaultRole = "service-role/AmazonEC2RunCommandRoleForManagedInstances"
 
 // Service is a running `ssmrun serve`.
 type Service struct {
@@ -109,6 +115,9 @@ func (s *Service) Restart() {
 	}
 	for _, r := range s.opts.Regions {
 		args = append(args, "--region", r)
+	}
+	for _, r := range s.opts.Roles {
+		args = append(args, "--role", r)
 	}
 	s.cmd = exec.Command(Binary(s.t, "ssmrun"), append(args, s.opts.Args...)...)
 	s.cmd.Env = CleanEnv()
@@ -237,6 +246,9 @@ func (s *Service) EC2() *ec2.Client { return ec2.NewFromConfig(s.Config(s.Region
 
 // STS is a client of the service.
 func (s *Service) STS() *sts.Client { return sts.NewFromConfig(s.Config(s.Region)) }
+
+// IAM is a client of the service.
+func (s *Service) IAM() *iam.Client { return iam.NewFromConfig(s.Config(s.Region)) }
 
 // S3 is a client of the service.
 func (s *Service) S3() *s3.Client {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/xml"
 	"fmt"
 	"net/url"
@@ -76,6 +77,37 @@ func DecodeCreateControlChannelResponse(body []byte) (CreateControlChannelRespon
 		return CreateControlChannelResponse{}, fmt.Errorf("%w: field TokenValue is missing", ErrPayload)
 	}
 	return r, nil
+}
+
+// CodeAccessDenied is the refusal by which agents know that a channel is not
+// theirs, or not now: the genuine one looks for its element in the answer.
+const CodeAccessDenied = "AccessDeniedException"
+
+// EncodeChannelError writes the XML that refuses a channel: an element named by
+// the code, with the reason in it, if there is one.
+func EncodeChannelError(code, message string) []byte {
+	var b bytes.Buffer
+	b.WriteString("<" + code + ">")
+	if message != "" {
+		b.WriteString("<Message>")
+		_ = xml.EscapeText(&b, []byte(message)) // a buffer takes all
+		b.WriteString("</Message>")
+	}
+	b.WriteString("</" + code + ">")
+	return b.Bytes()
+}
+
+// DecodeChannelError reads the refusal of a channel. Both are "" where the body
+// is none.
+func DecodeChannelError(body []byte) (code, message string) {
+	var r struct {
+		XMLName xml.Name
+		Message string
+	}
+	if len(body) > MaxOpenBytes || xml.Unmarshal(body, &r) != nil {
+		return "", ""
+	}
+	return r.XMLName.Local, r.Message
 }
 
 // OpenControlChannel is the one text frame an agent sends, first, on its

@@ -481,3 +481,23 @@ func FuzzDecodeCreateControlChannelResponse(f *testing.F) {
 		}
 	})
 }
+
+func TestChannelError(t *testing.T) {
+	t.Parallel()
+	const want = `<AccessDeniedException><Message>role &lt;x&gt;</Message></AccessDeniedException>`
+	got := EncodeChannelError(CodeAccessDenied, "role <x>")
+	if string(got) != want {
+		t.Errorf("%s", got)
+	}
+	if code, message := DecodeChannelError(got); code != CodeAccessDenied || message != "role <x>" {
+		t.Errorf("%s %s", code, message)
+	}
+	if code, message := DecodeChannelError([]byte("<AccessDeniedException></AccessDeniedException>")); code != CodeAccessDenied || message != "" {
+		t.Errorf("%s %s", code, message)
+	}
+	for _, bad := range []string{"", "<", "text", strings.Repeat(" ", MaxOpenBytes+1)} {
+		if code, message := DecodeChannelError([]byte(bad)); code != "" || message != "" {
+			t.Errorf("%.20q: %s %s", bad, code, message)
+		}
+	}
+}

@@ -43,7 +43,9 @@ func TestQueryPlans(t *testing.T) {
 			tx.PutParameter(&store.Parameter{Name: "/a/b", Scope: testScope, Version: 2}, 1),
 			tx.PutParameter(&store.Parameter{Name: "/a/c", Scope: testScope, Version: 1}, 1),
 			tx.PutParameter(&store.Parameter{Name: "/gone", Scope: testScope, Version: 1}, 1),
-			tx.DeleteParameter(testScope, "/gone"))
+			tx.DeleteParameter(testScope, "/gone"),
+			tx.PutRole(&store.Role{Account: testScope.Account, Name: "r"}), tx.PutRole(&store.Role{Account: testScope.Account, Name: "s"}),
+			tx.PutRole(&store.Role{Account: testScope.Account, Name: "gone"}), tx.DeleteRole(testScope.Account, "gone"))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -85,6 +87,11 @@ func TestQueryPlans(t *testing.T) {
 		func(tx store.Tx) error { _, err := tx.Parameter(testScope, "/a/b", 0); return err },
 		func(tx store.Tx) error { _, err := tx.Parameter(testScope, "/a/b", 2); return err },
 		func(tx store.Tx) error { _, err := tx.CountParameters(testScope); return err },
+		func(tx store.Tx) error { _, err := tx.Role(testScope.Account, "r"); return err },
+		func(tx store.Tx) error {
+			_, _, err := tx.ListRoles(testScope.Account, store.Page{Limit: 1})
+			return err
+		},
 		func(tx store.Tx) error { return listAll(tx, now) },
 	} {
 		if err := db.View(ctx, fn); err != nil && !errors.Is(err, ssmrun.ErrNotFound) {

@@ -20,6 +20,7 @@ const (
 	activationList = "activations"
 	ec2List        = "ec2"
 	parameterList  = "parameters"
+	roleList       = "roles"
 )
 
 // position is the last row of a page: the next one begins after it, whatever

@@ -27,6 +27,8 @@ type model struct {
 	documents   documentsModel
 	ec2         map[string]store.EC2Instance
 	parameters  map[parameterKey][]store.Parameter // versions, the oldest first
+	roles       map[roleKey]store.Role
+	accounts    map[string]bool
 }
 
 type (
@@ -66,6 +68,8 @@ func newModel() *model {
 		tags:        map[tagKey]string{},
 		ec2:         map[string]store.EC2Instance{},
 		parameters:  map[parameterKey][]store.Parameter{},
+		roles:       map[roleKey]store.Role{},
+		accounts:    map[string]bool{},
 	}
 }
 
@@ -77,6 +81,7 @@ func (m *model) clone() *model {
 	c.instances, c.documents = maps.Clone(m.instances), m.documents.clone()
 	c.activations, c.tags = maps.Clone(m.activations), maps.Clone(m.tags)
 	c.ec2, c.parameters = maps.Clone(m.ec2), maps.Clone(m.parameters)
+	c.roles, c.accounts = maps.Clone(m.roles), maps.Clone(m.accounts)
 	return &c
 }
 

@@ -26,7 +26,7 @@ func wrote(name string, do func(tx store.Tx) error) op {
 func writing(rt *rapid.T) op {
 	scope := someScope.Draw(rt, "scope")
 	command, instance := someCommand.Draw(rt, "command"), someInstance.Draw(rt, "instance")
-	switch rapid.IntRange(0, 21).Draw(rt, "write") {
+	switch rapid.IntRange(0, 22).Draw(rt, "write") {
 	case 0, 1:
 		return drawInsert(rt, scope, command)
 	case 2:
@@ -82,6 +82,8 @@ func writing(rt *rapid.T) op {
 		return drawEC2(rt, scope)
 	case 20, 21:
 		return drawParameters(rt, scope)
+	case 22:
+		return drawRoles(rt, scope)
 	default:
 		id := someName.Draw(rt, "id")
 		return wrote("DeleteActivation "+id, func(tx store.Tx) error { return tx.DeleteActivation(id) })

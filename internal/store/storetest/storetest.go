@@ -80,6 +80,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Tags", testTags},
 		{"Parameters", testParameters},
 		{"Parameters/List", testListParameters},
+		{"Roles", testRoles},
+		{"Roles/Accounts", testAccounts},
 		{"Pages/Stable", testPagesStable},
 		{"Pages/Tokens", testPageTokens},
 		{"Pages/Limit", testPageLimit},
