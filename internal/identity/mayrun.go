@@ -68,7 +68,8 @@ func (s *Service) MayRun(ctx context.Context, p Principal, action string) error 
 		if p.Role == "" {
 			return want(nil, "", p.Service), nil
 		}
-		r, err := s.Role(ctx, p.Account, p.Role)
+		// Whoever asks next gets the same answer: it does not end with this caller.
+		r, err := s.Role(context.WithoutCancel(ctx), p.Account, p.Role)
 		if err != nil && ssmrun.ErrorCode(err) != CodeNoSuchEntity {
 			return "", err
 		}
