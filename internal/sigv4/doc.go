@@ -17,7 +17,8 @@
 // What is verified goes further than the signature. A client says itself which
 // headers it signed, and one that was left out can be changed on the way; the
 // operation of a call is a header (X-Amz-Target). So host, x-amz-date and every
-// x-amz-* header of the request must be among the signed ones, and those that
+// x-amz-* header of the request must be among the signed ones (but, outside S3,
+// x-amz-content-sha256, which is compared with the body), and those that
 // steer the service may stand there once only: two lines and one line with a
 // comma sign alike. Content-Type need not be signed: the body is, and nothing
 // is chosen by it. AWS's SDKs in Go, Python, Java and JavaScript meet all this.

@@ -96,8 +96,12 @@ func (s *Signed) requireHeaders(header http.Header) error {
 			continue
 		}
 		lower := strings.ToLower(name)
+		// The body's hash is signed with the body; outside S3 the header says the
+		// same once more (see payload), and amazon-ssm-agent does not sign it where
+		// it signs with its registered key.
+		said := lower == "x-amz-content-sha256" && s.Service != serviceS3
 		// In another spelling it would be a second header beside the signed one.
-		if !s.signs(lower) || name != http.CanonicalHeaderKey(lower) {
+		if !s.signs(lower) && !said || name != http.CanonicalHeaderKey(lower) {
 			return invalid(ErrMismatch, "'"+name+"' must be a 'SignedHeader' in the AWS Authorization.")
 		}
 		if single[lower] && len(values) != 1 {

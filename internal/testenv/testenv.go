@@ -52,6 +52,10 @@ type Options struct {
 	Data string
 	// Args are further arguments of `ssmrun serve`.
 	Args []string
+	// KeepPorts makes a Restart listen where the service listened before.
+	KeepPorts bool
+	// TLSDomain makes it listen with TLS too, for the names of this domain.
+	TLSDomain string
 }
 
 // DefaultRole is the role that every account has from the start.
@@ -102,8 +106,12 @@ func Start(t testing.TB, o Options) *Service {
 // It may listen on another port.
 func (s *Service) Restart() {
 	s.t.Helper()
+	listen := "127.0.0.1:0"
+	if s.opts.KeepPorts && s.Endpoint != "" {
+		listen = strings.TrimPrefix(s.Endpoint, "http://")
+	}
 	args := []string{
-		"serve", "--data", s.opts.Data, "--listen", "127.0.0.1:0",
+		"serve", "--data", s.opts.Data, "--listen", listen,
 		"--ready-file", filepath.Join(filepath.Dir(s.opts.Data), "ready.json"),
 		"--local-agents", strconv.Itoa(s.opts.Agents), "--drain", "10s",
 	}

@@ -1,0 +1,214 @@
+package testenv
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+)
+
+// HostAgent is an agent that a test runs beside a service, as an operator would
+// on a host: this project's own, or amazon-ssm-agent.
+type HostAgent interface {
+	// Start registers the host where it is not, and starts the agent. It does
+	// not wait until the agent is connected.
+	Start()
+	// Stop asks the agent to end and waits until it has.
+	Stop()
+	// Kill ends the agent's processes with SIGKILL; scripts live on.
+	Kill()
+	// Reboots tells how often the agent has asked its host to restart.
+	Reboots() int
+	// Log is what the agent has logged so far.
+	Log() string
+	// PIDs are the agent's processes.
+	PIDs() []int
+}
+
+// Role is the role of the hosts that tests register.
+const Role = "AmazonEC2RunCommandRoleForManagedInstances"
+
+// HostOptions say how a HostAgent finds its service.
+type HostOptions struct {
+	// InstanceID is the id that the host gets; "" for an mi- id.
+	InstanceID string
+	// LongPoll leaves the agent ec2messages alone.
+	LongPoll bool
+	// TLS is https://HOST:PORT of the service, in a certificate of CA.
+	TLS, CA string
+	// Domain is the one whose host names TLS answers to.
+	Domain string
+}
+
+// Activation makes an activation for one host, for the id that is named.
+func (s *Service) Activation(instanceID string) (id, code string) {
+	s.t.Helper()
+	in := &ssm.CreateActivationInput{IamRole: aws.String(Role)}
+	if instanceID != "" {
+		in.RegistrationMetadata = []types.RegistrationMetadataItem{{Key: aws.String("ssmrun:instance-id"), Value: &instanceID}}
+	}
+	out, err := s.SSM().CreateActivation(Context(s.t), in)
+	if err != nil {
+		s.t.Fatalf("make an activation: %v", err)
+	}
+	return *out.ActivationId, *out.ActivationCode
+}
+
+// NewInstanceID is an id as EC2 gives it.
+func NewInstanceID() string {
+	b := make([]byte, 9)
+	_, _ = rand.Read(b) // it never fails
+	return "i-0" + hex.EncodeToString(b)[:16]
+}
+
+// process is a program that a HostAgent started.
+type process struct {
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+func start(t testing.TB, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, exited: make(chan struct{})}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start %s: %v", cmd.Path, err)
+	}
+	go func() {
+		_ = cmd.Wait()
+		close(p.exited)
+	}()
+	return p
+}
+
+// stop asks pid, which ends with the process, to end.
+func (p *process) stop(t testing.TB, pid int) {
+	t.Helper()
+	_ = syscall.Kill(pid, syscall.SIGTERM)
+	select {
+	case <-p.exited:
+	case <-time.After(time.Minute):
+		t.Errorf("the agent did not stop in a minute")
+		p.kill()
+	}
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.exited
+}
+
+// ownAgent is ssmrun-agent.
+type ownAgent struct {
+	t    testing.TB
+	s    *Service
+	o    HostOptions
+	dir  string
+	log  syncBuffer
+	once sync.Once
+	p    *process
+}
+
+// OwnAgent is this project's agent on a host.
+func OwnAgent(t testing.TB, s *Service, o HostOptions) HostAgent {
+	a := &ownAgent{t: t, s: s, o: o, dir: t.TempDir()}
+	t.Cleanup(func() {
+		if a.p != nil {
+			a.p.kill()
+		}
+		if t.Failed() {
+			t.Logf("log of the agent:\n%s", a.Log())
+		}
+	})
+	return a
+}
+
+func (a *ownAgent) Start() {
+	a.t.Helper()
+	a.once.Do(func() {
+		id, code := a.s.Activation(a.o.InstanceID)
+		WriteFile(a.t, filepath.Join(a.dir, "activation.json"), fmt.Sprintf(`{"activation_id":%q,"activation_code":%q,"region":%q}`, id, code, a.s.Region), 0o600)
+		WriteFile(a.t, filepath.Join(a.dir, "reboot"), "#!/bin/sh\necho reboot >>"+a.reboots()+"\n", 0o700)
+	})
+	args := []string{"--state", filepath.Join(a.dir, "state"), "--reboot-command", filepath.Join(a.dir, "reboot")}
+	if _, err := os.Stat(filepath.Join(a.dir, "activation.json")); err == nil {
+		args = append(args, "--activation-file", filepath.Join(a.dir, "activation.json"))
+	}
+	if a.o.LongPoll {
+		args = append(args, "--channel", "ec2messages")
+	}
+	if a.o.TLS == "" {
+		args = append(args, "--endpoint", a.s.Endpoint)
+	} else {
+		args = append(args, "--endpoint", a.o.TLS, "--ca-file", a.o.CA)
+	}
+	cmd := exec.Command(Binary(a.t, "ssmrun-agent"), args...)
+	cmd.Env, cmd.Stderr = CleanEnv(), &a.log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	a.p = start(a.t, cmd)
+}
+
+func (a *ownAgent) reboots() string { return filepath.Join(a.dir, "reboots") }
+
+func (a *ownAgent) Reboots() int { return lines(a.reboots()) }
+func (a *ownAgent) Stop()        { a.t.Helper(); a.p.stop(a.t, a.p.cmd.Process.Pid) }
+func (a *ownAgent) Kill()        { a.p.kill() }
+func (a *ownAgent) Log() string  { return a.log.String() }
+func (a *ownAgent) PIDs() []int  { return []int{a.p.cmd.Process.Pid} }
+
+func lines(file string) int {
+	b, _ := os.ReadFile(file)
+	return strings.Count(string(b), "\n")
+}
+
+// WaitOnline waits until an instance is Online, and gives what the service
+// knows of it.
+func (s *Service) WaitOnline(ctx context.Context, find func(types.InstanceInformation) bool) types.InstanceInformation {
+	s.t.Helper()
+	var found types.InstanceInformation
+	s.WaitFor(ctx, "an instance that is Online", func() (bool, error) {
+		out, err := s.SSM().DescribeInstanceInformation(ctx, &ssm.DescribeInstanceInformationInput{MaxResults: aws.Int32(50)})
+		if err != nil {
+			return false, err
+		}
+		for _, i := range out.InstanceInformationList {
+			if i.PingStatus == types.PingStatusOnline && find(i) {
+				found = i
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	return found
+}
+
+// WaitFor asks until it is told yes, ten times a second: for what nobody
+// signals. A failing call counts as no until ctx ends.
+func (s *Service) WaitFor(ctx context.Context, what string, ask func() (bool, error)) {
+	s.t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ok, err := ask()
+		if ok && err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			s.t.Fatalf("waited for %s in vain: %v", what, errors.Join(err, ctx.Err()))
+		}
+	}
+}
