@@ -89,8 +89,8 @@ func (a *genuineAgent) configure() {
 	}
 	config := map[string]any{
 		"Agent":    map[string]any{"Region": a.s.Region},
-		"Ssm":      map[string]any{"Endpoint": a.s.Endpoint, "HealthFrequencyMinutes": 5},
-		"Mds":      map[string]any{"Endpoint": a.s.Endpoint},
+		"Ssm":      map[string]any{"Endpoint": a.o.Endpoint, "HealthFrequencyMinutes": 5},
+		"Mds":      map[string]any{"Endpoint": a.o.Endpoint},
 		"Mgs":      map[string]any{"Region": a.s.Region, "Endpoint": messages},
 		"S3":       map[string]any{"Region": a.s.Region, "Endpoint": objects},
 		"Identity": map[string]any{"ConsumptionOrder": []string{"OnPrem"}},

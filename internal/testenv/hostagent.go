@@ -47,6 +47,8 @@ type HostOptions struct {
 	InstanceID string
 	// LongPoll leaves the agent ec2messages alone.
 	LongPoll bool
+	// Endpoint is http://HOST:PORT of the service.
+	Endpoint string
 	// TLS is https://HOST:PORT of the service, in a certificate of CA.
 	TLS, CA string
 	// Domain is the one whose host names TLS answers to.
@@ -150,7 +152,7 @@ func (a *ownAgent) Start() {
 		args = append(args, "--channel", "ec2messages")
 	}
 	if a.o.TLS == "" {
-		args = append(args, "--endpoint", a.s.Endpoint)
+		args = append(args, "--endpoint", a.o.Endpoint)
 	} else {
 		args = append(args, "--endpoint", a.o.TLS, "--ca-file", a.o.CA)
 	}
@@ -175,10 +177,10 @@ func lines(file string) int {
 
 // WaitOnline waits until an instance is Online, and gives what the service
 // knows of it.
-func (s *Service) WaitOnline(ctx context.Context, find func(types.InstanceInformation) bool) types.InstanceInformation {
-	s.t.Helper()
+func (s *Service) WaitOnline(ctx context.Context, t testing.TB, find func(types.InstanceInformation) bool) types.InstanceInformation {
+	t.Helper()
 	var found types.InstanceInformation
-	s.WaitFor(ctx, "an instance that is Online", func() (bool, error) {
+	WaitFor(ctx, t, "an instance that is Online", func() (bool, error) {
 		out, err := s.SSM().DescribeInstanceInformation(ctx, &ssm.DescribeInstanceInformationInput{MaxResults: aws.Int32(50)})
 		if err != nil {
 			return false, err
@@ -196,8 +198,8 @@ func (s *Service) WaitOnline(ctx context.Context, find func(types.InstanceInform
 
 // WaitFor asks until it is told yes, ten times a second: for what nobody
 // signals. A failing call counts as no until ctx ends.
-func (s *Service) WaitFor(ctx context.Context, what string, ask func() (bool, error)) {
-	s.t.Helper()
+func WaitFor(ctx context.Context, t testing.TB, what string, ask func() (bool, error)) {
+	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -208,7 +210,7 @@ func (s *Service) WaitFor(ctx context.Context, what string, ask func() (bool, er
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			s.t.Fatalf("waited for %s in vain: %v", what, errors.Join(err, ctx.Err()))
+			t.Fatalf("waited for %s in vain: %v", what, errors.Join(err, ctx.Err()))
 		}
 	}
 }

@@ -118,6 +118,13 @@ func (s *Service) Restart() {
 	if os.Geteuid() == 0 {
 		args = append(args, "--allow-root-agents")
 	}
+	if s.opts.TLSDomain != "" {
+		listen = "127.0.0.1:0"
+		if s.opts.KeepPorts && s.TLSEndpoint != "" {
+			listen = strings.TrimPrefix(s.TLSEndpoint, "https://")
+		}
+		args = append(args, "--tls-listen", listen, "--domain", s.opts.TLSDomain)
+	}
 	for _, b := range s.opts.Buckets {
 		args = append(args, "--bucket", b)
 	}

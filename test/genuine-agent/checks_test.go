@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"ssmrun/internal/testenv"
 )
 
 // check is one thing that an agent has to do. They run in order, on one host.
@@ -21,7 +23,7 @@ type check struct {
 
 var checks = []check{
 	{"registers with an activation, is Online and says what it is", func(h *host) {
-		i := h.WaitOnline(h.context(), func(i types.InstanceInformation) bool { return *i.InstanceId == h.id && i.PlatformName != nil })
+		i := h.WaitOnline(h.context(), h.T, func(i types.InstanceInformation) bool { return *i.InstanceId == h.id && i.PlatformName != nil })
 		if *i.AgentVersion == "" || i.PlatformType != types.PlatformTypeLinux || *i.PlatformName == "" || i.ComputerName == nil {
 			h.Errorf("the service knows %+v", i)
 		}
@@ -130,18 +132,18 @@ var checks = []check{
 	}},
 	{"runs a document of several steps: results, preconditions, onFailure, finallyStep", func(h *host) {
 		name := h.document(h.unique("Steps"), `{"schemaVersion":"2.2","description":"steps","mainSteps":[
-			{"action":"aws:runShellScript","name":"one","inputs":{"runCommand":["echo 1"]}},
+			{"action":"aws:runShellScript","name":"first","inputs":{"runCommand":["echo 1"]}},
 			{"action":"aws:runPowerShellScript","name":"other","precondition":{"StringEquals":["platformType","Windows"]},"inputs":{"runCommand":["echo never"]}},
-			{"action":"aws:runShellScript","name":"bad","inputs":{"runCommand":["echo 2; exit 4"],"onFailure":"exit"}},
+			{"action":"aws:runShellScript","name":"fails","inputs":{"runCommand":["echo 2; exit 4"],"onFailure":"exit"}},
 			{"action":"aws:runShellScript","name":"skipped","inputs":{"runCommand":["echo never"]}},
-			{"action":"aws:runShellScript","name":"last","inputs":{"runCommand":["echo 3"],"finallyStep":"true"}}]}`)
+			{"action":"aws:runShellScript","name":"always","inputs":{"runCommand":["echo 3"],"finallyStep":"true"}}]}`)
 		c := h.sendDocument(name, nil)
 		if i := h.ended(c); *i.StatusDetails != "Failed" {
 			h.Errorf("the command: %s", *i.StatusDetails)
 		}
-		h.want(c, "one", "Success", 0, "1\n")
-		h.want(c, "bad", "Failed", 4, "2\n")
-		h.want(c, "last", "Success", 0, "3\n")
+		h.want(c, "first", "Success", 0, "1\n")
+		h.want(c, "fails", "Failed", 4, "2\n")
+		h.want(c, "always", "Success", 0, "3\n")
 		for _, step := range []string{"other", "skipped"} {
 			r := h.result(c, step)
 			if strings.Contains(*r.StandardOutputContent, "never") || r.Status != types.CommandInvocationStatusSuccess && *r.StatusDetails != "Skipped" {
@@ -220,7 +222,7 @@ var checks = []check{
 			h.Skip("this machine has no /sbin/shutdown that could be replaced")
 		}
 		c := h.send("if [ -e "+h.file("once")+" ]; then echo after; exit 0; fi", "touch "+h.file("once"), "echo before", "exit 194")
-		h.WaitFor(h.context(), "a restart of the host", func() (bool, error) { return h.agent.Reboots() > 0, nil })
+		testenv.WaitFor(h.context(), h.T, "a restart of the host", func() (bool, error) { return h.agent.Reboots() > 0, nil })
 		if i, err := h.steps(h.context(), c); err != nil || i.Status != types.CommandInvocationStatusInProgress {
 			h.Errorf("while the host restarts: %v %v", i, err)
 		}

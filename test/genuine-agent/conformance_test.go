@@ -69,18 +69,18 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// newHost starts a service and an agent that is connected.
-func newHost(t *testing.T, s subject) *host {
+// newHost starts a service and an agent that is connected. adjust may change
+// how the agent finds the service.
+func newHost(t *testing.T, s subject, adjust ...func(*host, *testenv.HostOptions)) *host {
 	t.Helper()
 	h := &host{T: t, dir: t.TempDir()}
-	if err := os.Chmod(h.dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	h.Service = testenv.Start(t, testenv.Options{Buckets: []string{bucket}, KeepPorts: true, Args: []string{"--log-level","debug"}})
-	rec := newRecorder(t, h.Service)
-	o := testenv.HostOptions{LongPoll: s.longPoll, TLS: rec.server.URL, CA: rec.ca, Domain: domain}
+	h.Service = testenv.Start(t, testenv.Options{Buckets: []string{bucket}, KeepPorts: true, TLSDomain: domain})
+	o := testenv.HostOptions{LongPoll: s.longPoll, Endpoint: h.Endpoint, TLS: h.TLSEndpoint, CA: h.CAFile, Domain: domain}
 	if !s.hybrid {
 		o.InstanceID = testenv.NewInstanceID()
+	}
+	for _, a := range adjust {
+		a(h, &o)
 	}
 	h.agent = s.make(t, h.Service, o)
 	h.agent.Start()

@@ -23,7 +23,7 @@ const (
 	shell  = "AWS-RunShellScript"
 	// patience bounds one check: the slowest thing that agents do by plan is to
 	// start a worker again within a minute.
-	patience = 30 * time.Second
+	patience = 2 * time.Minute
 )
 
 // host is one agent with a service of its own.
@@ -31,8 +31,8 @@ type host struct {
 	*testing.T
 	*testenv.Service
 	agent testenv.HostAgent
-	id  string
-	dir string // for what scripts leave
+	id    string
+	dir   string // for what scripts leave
 }
 
 func (h *host) context() context.Context {
@@ -45,7 +45,7 @@ func (h *host) context() context.Context {
 func (h *host) online() {
 	h.Helper()
 	ctx := h.context()
-	h.WaitFor(ctx, "a connected agent", func() (bool, error) {
+	testenv.WaitFor(ctx, h.T, "a connected agent", func() (bool, error) {
 		out, err := h.SSM().GetConnectionStatus(ctx, &ssm.GetConnectionStatusInput{Target: &h.id})
 		return err == nil && out.Status == types.ConnectionStatusConnected, err
 	})
@@ -117,7 +117,7 @@ func (h *host) ended(command string) *types.CommandInvocation {
 func (h *host) reached(command string, there func(*types.CommandInvocation) bool) (i *types.CommandInvocation) {
 	h.Helper()
 	ctx := h.context()
-	h.WaitFor(ctx, "a status of "+command, func() (bool, error) {
+	testenv.WaitFor(ctx, h.T, "a status of "+command, func() (bool, error) {
 		var err error
 		i, err = h.steps(ctx, command)
 		return err == nil && i != nil && there(i), err
@@ -158,7 +158,7 @@ func (h *host) file(name string) string { return filepath.Join(h.dir, name) }
 func (h *host) appears(name string) string {
 	h.Helper()
 	var b []byte
-	h.WaitFor(h.context(), "the script's "+name, func() (bool, error) {
+	testenv.WaitFor(h.context(), h.T, "the script's "+name, func() (bool, error) {
 		var err error
 		b, err = os.ReadFile(h.file(name))
 		return err == nil && len(b) > 0, err
@@ -170,7 +170,7 @@ func (h *host) appears(name string) string {
 // are unique are told apart so, in whatever namespace they run.
 func (h *host) gone(argument string) {
 	h.Helper()
-	h.WaitFor(h.context(), "the end of "+argument, func() (bool, error) { return !running(argument), nil })
+	testenv.WaitFor(h.context(), h.T, "the end of "+argument, func() (bool, error) { return !running(argument), nil })
 }
 
 func running(argument string) bool {
@@ -191,7 +191,7 @@ func sleeper(n int) string { return fmt.Sprintf("300.%06d", n) }
 // onlyInstance waits for the one instance that the service has.
 func (h *host) onlyInstance() types.InstanceInformation {
 	h.Helper()
-	return h.WaitOnline(h.context(), func(types.InstanceInformation) bool { return true })
+	return h.WaitOnline(h.context(), h.T, func(types.InstanceInformation) bool { return true })
 }
 
 // restartService starts the service again where it was.

@@ -37,7 +37,8 @@ import (
 type recorder struct {
 	t      *testing.T
 	s      *testenv.Service
-	server *httptest.Server
+	server *httptest.Server // TLS
+	plain  *httptest.Server
 	ca     string
 
 	mu    sync.Mutex
@@ -69,13 +70,16 @@ func newRecorder(t *testing.T, s *testenv.Service) *recorder {
 		p.SetURL(backend)
 		p.Out.Host = p.In.Host // it is signed
 	}}
-	r.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
 		if in.Header.Get("Upgrade") != "" {
 			r.channel(w, in)
 			return
 		}
 		r.call(proxy, w, in)
-	}))
+	})
+	r.plain = httptest.NewServer(handler)
+	t.Cleanup(r.plain.Close)
+	r.server = httptest.NewUnstartedServer(handler)
 	r.server.TLS = &tls.Config{Certificates: []tls.Certificate{r.certificate()}}
 	r.server.StartTLS()
 	t.Cleanup(r.server.Close)
