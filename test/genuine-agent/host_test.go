@@ -21,9 +21,9 @@ const (
 	domain = "agents.test"
 	bucket = "agent-outputs"
 	shell  = "AWS-RunShellScript"
-	// patience bounds one check: the slowest thing that agents do by plan is to
+	// usual bounds one check: the slowest thing that agents do by plan is to
 	// start a worker again within a minute.
-	patience = 2 * time.Minute
+	usual = 2 * time.Minute
 )
 
 // host is one agent with a service of its own.
@@ -33,10 +33,13 @@ type host struct {
 	agent testenv.HostAgent
 	id    string
 	dir   string // for what scripts leave
+	// patience bounds one thing that is waited for; zero is the usual.
+	patience time.Duration
 }
 
+// context bounds what a check waits for.
 func (h *host) context() context.Context {
-	ctx, cancel := context.WithTimeout(h.T.Context(), patience)
+	ctx, cancel := context.WithTimeout(h.T.Context(), max(h.patience, usual))
 	h.T.Cleanup(cancel)
 	return ctx
 }

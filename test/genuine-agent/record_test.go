@@ -32,7 +32,7 @@ import (
 
 // recorder stands between an agent and the service, passes everything on, and
 // writes down what both say on the control channel and over the long poll. What
-// it wrote is replayed by the tests of the gateway (testdata/exchange). It
+// it wrote lies in testdata, and TestReplay says it again. It
 // answers to the service's names by a certificate of its own.
 type recorder struct {
 	t      *testing.T
@@ -56,8 +56,9 @@ type exchange struct {
 	Text  string `json:"text,omitempty"`
 }
 
-// hidden are the members of calls that a record does not keep.
-var hidden = []string{"TokenValue", "SecretAccessKey", "SessionToken", "ActivationCode"}
+// hidden are the members of calls that a record does not keep: secrets, and
+// what is of the machine.
+var hidden = []string{"TokenValue", "SecretAccessKey", "SessionToken", "ActivationCode", "ComputerName", "IPAddress"}
 
 func newRecorder(t *testing.T, s *testenv.Service) *recorder {
 	t.Helper()

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"ssmrun/internal/testenv"
 )
@@ -21,8 +22,8 @@ type invocationLine struct {
 }
 
 // TestRecord lets amazon-ssm-agent run a few commands behind a recorder. Its
-// records are internal/gateway/testdata/exchange, from which CI learns what
-// that agent says without having it.
+// records lie in testdata, so that TestReplay can ask of the service what that
+// agent asks, without having it.
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	dir, programs := os.Getenv(envRecord), os.Getenv(testenv.EnvGenuine)
@@ -57,8 +58,8 @@ func record(h *host) (steps [][2]string) {
 	}
 	step(h.send("echo out", "echo err >&2"), "")
 	step(h.send("echo before", "exit 7"), "")
-	c := h.send("echo begun >"+h.file("cancel"), "sleep 300")
-	h.appears("cancel")
+	c := h.send("sleep 300")
+	h.reached(c, func(i *types.CommandInvocation) bool { return i.Status == types.CommandInvocationStatusInProgress })
 	h.cancel(c)
 	step(c, "")
 	step(h.sendDocument(shell, map[string][]string{"commands": {"echo slow", "sleep 300"}, "executionTimeout": {"5"}}), "")
