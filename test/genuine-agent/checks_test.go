@@ -81,13 +81,13 @@ var checks = []check{
 		h.want(c, "", "Success", 0, "/usr/share\nbash {{ not a parameter }}\n")
 	}},
 	{"ends a script at its executionTimeout", func(h *host) {
-		arg := sleeper(1)
+		arg := sleeper()
 		c := h.sendDocument(shell, map[string][]string{"commands": {"sleep " + arg}, "executionTimeout": {"5"}})
 		h.want(c, "", "ExecutionTimedOut", 137, "*")
 		h.gone(arg)
 	}},
 	{"cancels a running script", func(h *host) {
-		arg := sleeper(2)
+		arg := sleeper()
 		c := h.send("echo here >"+h.file("cancel"), "sleep "+arg)
 		h.appears("cancel")
 		h.cancel(c)
@@ -204,7 +204,7 @@ var checks = []check{
 		}
 	}},
 	{"tells how a command ended whose agent was killed, and runs nothing twice", func(h *host) {
-		arg := sleeper(3)
+		arg := sleeper()
 		c := h.send("echo x >>"+h.file("dead"), "sleep "+arg+" & wait")
 		h.appears("dead")
 		h.agent.Kill()

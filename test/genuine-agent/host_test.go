@@ -187,9 +187,9 @@ func running(argument string) bool {
 	return false
 }
 
-// sleeper is a sleep that no other command has: its number of seconds is the
-// argument that tells.
-func sleeper(n int) string { return fmt.Sprintf("300.%06d", n) }
+// sleeper is the number of seconds of a sleep that no other command has, by
+// which its process is told apart.
+func sleeper() string { return fmt.Sprintf("300.%07d%04d", os.Getpid(), names.Add(1)) }
 
 // onlyInstance waits for the one instance that the service has.
 func (h *host) onlyInstance() types.InstanceInformation {

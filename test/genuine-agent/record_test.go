@@ -60,6 +60,9 @@ type exchange struct {
 // what is of the machine.
 var hidden = []string{"TokenValue", "SecretAccessKey", "SessionToken", "ActivationCode", "ComputerName", "IPAddress"}
 
+// hiddenWord stands where something is hidden.
+const hiddenWord = "hidden"
+
 func newRecorder(t *testing.T, s *testenv.Service) *recorder {
 	t.Helper()
 	r := &recorder{t: t, s: s, ca: filepath.Join(t.TempDir(), "ca.pem")}
@@ -144,7 +147,7 @@ func hide(b []byte) string {
 	}
 	for _, name := range hidden {
 		if _, ok := m[name]; ok {
-			m[name] = "hidden"
+			m[name] = hiddenWord
 		}
 	}
 	out, err := json.Marshal(m)

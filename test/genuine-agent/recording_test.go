@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"ssmrun/internal/testenv"
 )
@@ -58,8 +57,9 @@ func record(h *host) (steps [][2]string) {
 	}
 	step(h.send("echo out", "echo err >&2"), "")
 	step(h.send("echo before", "exit 7"), "")
-	c := h.send("sleep 300")
-	h.reached(c, func(i *types.CommandInvocation) bool { return i.Status == types.CommandInvocationStatusInProgress })
+	arg := sleeper()
+	c := h.send("sleep " + arg)
+	testenv.WaitFor(h.context(), h.T, "the script", func() (bool, error) { return running(arg), nil })
 	h.cancel(c)
 	step(c, "")
 	step(h.sendDocument(shell, map[string][]string{"commands": {"echo slow", "sleep 300"}, "executionTimeout": {"5"}}), "")
