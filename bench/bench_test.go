@@ -8,6 +8,7 @@
 //	SSMRUN_BENCH_AGENTS    simulated agents (10000)
 //	SSMRUN_BENCH_HISTORY   commands of history (1000000)
 //	SSMRUN_BENCH_PROFILE   folder for a CPU profile of each loaded service
+//	SSMRUN_GENUINE_AGENT   folder with the programs of amazon-ssm-agent, to measure it too
 package bench
 
 import (
@@ -33,6 +34,7 @@ var groups = []struct {
 	{"memory", memory},
 	{"fleet", fleet},
 	{"output", output},
+	{"agents", agents},
 	{"sizes", sizes},
 	{"register", register},
 	{"simulated", simulated},

@@ -38,7 +38,7 @@ func TestRecord(t *testing.T) {
 			var r *recorder
 			h := newHost(t, s, func(h *host, o *testenv.HostOptions) {
 				r = newRecorder(t, h.Service)
-				o.TLS, o.CA, o.Endpoint = r.server.URL, r.ca, r.plain.URL
+				o.TLS, o.CA, o.Endpoint = r.tap.TLS, r.tap.CA, r.tap.Plain
 			})
 			r.results(h, record(h))
 			h.agent.Stop()
