@@ -38,9 +38,6 @@ type HostAgent interface {
 	PIDs() []int
 }
 
-// Role is the role of the hosts that tests register.
-const Role = "AmazonEC2RunCommandRoleForManagedInstances"
-
 // HostOptions say how a HostAgent finds its service.
 type HostOptions struct {
 	// InstanceID is the id that the host gets; "" for an mi- id.
@@ -58,7 +55,7 @@ type HostOptions struct {
 // Activation makes an activation for one host, for the id that is named.
 func (s *Service) Activation(instanceID string) (id, code string) {
 	s.t.Helper()
-	in := &ssm.CreateActivationInput{IamRole: aws.String(Role)}
+	in := &ssm.CreateActivationInput{IamRole: aws.String(DefaultRole)}
 	if instanceID != "" {
 		in.RegistrationMetadata = []types.RegistrationMetadataItem{{Key: aws.String("ssmrun:instance-id"), Value: &instanceID}}
 	}
@@ -149,7 +146,7 @@ func (a *ownAgent) Start() {
 		args = append(args, "--activation-file", filepath.Join(a.dir, "activation.json"))
 	}
 	if a.o.LongPoll {
-		args = append(args, "--channel", "ec2messages")
+		args = append(args, "--ssmmessages-endpoint", "http://127.0.0.1:1") // nobody listens there
 	}
 	if a.o.TLS == "" {
 		args = append(args, "--endpoint", a.o.Endpoint)
