@@ -88,7 +88,8 @@ func (c *Controller) Acknowledged(scope ssmrun.Scope, commandID, instanceID stri
 }
 
 // Withdrawn is called when a cancel has come in time to take a delivery back that
-// never went out to the agent: there is nobody to wait for.
+// never went out to the agent, or that it had no room for: there is nobody to wait
+// for.
 func (c *Controller) Withdrawn(scope ssmrun.Scope, commandID, instanceID string, done func(error)) {
 	c.submit(event{done: done, apply: func(ch *changes) error {
 		cmd, f, ok, err := ch.lookup(scope, commandID, instanceID)

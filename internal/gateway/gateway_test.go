@@ -282,6 +282,30 @@ func TestJobIsSentAgainUntilAcknowledged(t *testing.T) {
 	}
 }
 
+// TestCancelOfWhatFoundNoRoom: the agent said that it kept nothing, so nobody is
+// waited for, and nothing more of the command is said to it.
+func TestCancelOfWhatFoundNoRoom(t *testing.T) {
+	t.Parallel()
+	b := setup(t, time.Minute)
+	f := b.connect()
+	id := b.send()
+	for range 4 { // the pause before it is offered again grows to 2 s
+		f.ack(f.job().JobID, wire.AckBufferFull)
+	}
+	for b.state(id).Details != ssmrun.DetailsDelayed {
+		b.control.Settled()
+	}
+	b.must(b.control.Cancel(b.ctx, scope, id, nil))
+	b.control.Settled()
+	if s := b.state(id); s.Status != ssmrun.Cancelled {
+		t.Errorf("state %s", s)
+	}
+	other := b.send()
+	if j := f.job(); j.JobID != wire.JobID(other, instance) {
+		t.Errorf("the agent heard of %s, want the other command", j.JobID)
+	}
+}
+
 func TestReplyWithoutAcknowledgementIsEnough(t *testing.T) {
 	t.Parallel()
 	b := setup(t, time.Minute)

@@ -59,7 +59,7 @@ type job struct {
 	pause    time.Duration // until the time after
 	busy     bool          // the agent had no room for it
 	polled   bool          // handed out last by a long poll
-	out      bool          // handed out once, here or by another mailbox
+	loose    int           // how often handed out without an answer, here or by another mailbox
 }
 
 // buffer-full pauses: an agent that is busy is asked again soon, then less often.
@@ -88,7 +88,8 @@ func (b *mailbox) enqueue(d ssmrun.Delivery) {
 	}
 }
 
-// add puts a job in. It tells whether that is a cancel of what never went out.
+// add puts a job in. It tells whether that is a cancel of what the agent cannot
+// have: it never went out, or came back each time for want of room.
 func (b *mailbox) add(j *job) (withdrawn bool) {
 	d := j.delivery
 	b.mu.Lock()
@@ -99,7 +100,7 @@ func (b *mailbox) add(j *job) (withdrawn bool) {
 		id := wire.JobID(d.CommandID, d.InstanceID)
 		taken := b.jobs[id]
 		delete(b.jobs, id)
-		if taken != nil && !taken.out {
+		if taken != nil && taken.loose == 0 {
 			return true
 		}
 		for old, other := range b.jobs {
@@ -131,7 +132,10 @@ func (b *mailbox) poke() {
 // job makes what the agent gets of a delivery. A cancel is a job of its own, with
 // a fresh id.
 func (b *mailbox) job(d ssmrun.Delivery) (*job, error) {
-	j := &job{delivery: d, pause: firstPause, made: b.g.cfg.Now(), out: d.Again}
+	j := &job{delivery: d, pause: firstPause, made: b.g.cfg.Now()}
+	if d.Again {
+		j.loose = 1
+	}
 	topic := wire.TopicSendCommand
 	var err error
 	if d.Cancel {
@@ -165,7 +169,7 @@ func (b *mailbox) byChannel(ch *channel) (list []job, next time.Duration) {
 
 func (b *mailbox) takeForChannel() (list []job, next time.Duration) {
 	for _, j := range b.due(maxDue, &next) {
-		j.polled, j.out = false, true
+		j.polled, j.loose = false, j.loose+1
 		j.next = b.g.cfg.Now().Add(b.g.cfg.Resend)
 		next = min(next, b.g.cfg.Resend)
 		list = append(list, *j)
@@ -194,7 +198,7 @@ func (b *mailbox) byPoll(p *poll, hidden time.Duration) (list []job, again []ssm
 		if j.polled && !j.delivery.Cancel {
 			again = append(again, j.delivery)
 		}
-		j.polled, j.out, j.busy = true, true, false
+		j.polled, j.loose, j.busy = true, j.loose+1, false
 		j.next = b.g.cfg.Now().Add(hidden)
 		list = append(list, *j)
 	}
@@ -290,7 +294,7 @@ func (b *mailbox) later(id string) (d ssmrun.Delivery, ok bool) {
 	if j == nil {
 		return d, false
 	}
-	j.busy = true
+	j.busy, j.loose = true, j.loose-1
 	j.next = b.g.cfg.Now().Add(j.pause)
 	j.pause = min(2*j.pause, maxPause)
 	b.poke()
