@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -149,11 +150,24 @@ func (l *Link) read(ctx context.Context, conn *websocket.Conn) error {
 		case errors.Is(err, wire.ErrFrame):
 			l.cfg.Logger.Warn("dropped a frame of the service", "error", err)
 		case err != nil:
-			return fmt.Errorf("read control channel: %w", err)
+			return closedError(err)
 		default:
 			l.handle(f)
 		}
 	}
+}
+
+// closedError words the end of a control channel: the service has said why, or the
+// connection was cut.
+func closedError(err error) error {
+	var closed websocket.CloseError
+	switch {
+	case errors.As(err, &closed) && closed.Reason != "":
+		return errors.New("the service closed the control channel: " + closed.Reason)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the control channel was cut")
+	}
+	return fmt.Errorf("read control channel: %w", err)
 }
 
 func (l *Link) handle(f wire.Frame) {
