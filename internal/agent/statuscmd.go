@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"ssmrun/internal/agent/state"
 	"ssmrun/internal/agentlink"
@@ -136,17 +137,29 @@ func readReport(dir string) (report, error) {
 	return r, err
 }
 
-// text is the report for people, for terminals of 50 columns and more.
+// ways say of the channels what they are.
+var ways = map[string]string{
+	agentlink.ServiceMessages: ", a websocket",
+	agentlink.ServiceLongPoll: ", polling as the websocket cannot be opened",
+}
+
+// width is what lines are wrapped for, where their words allow it.
+const width = 60
+
+// text is the report for people, for terminals of 60 columns and more.
 func (r *report) text(now time.Time) string {
 	var b strings.Builder
 	line := func(key, format string, args ...any) {
-		fmt.Fprintf(&b, "%-10s %s\n", key, printable(fmt.Sprintf(format, args...)))
+		for _, text := range wrap(printable(fmt.Sprintf(format, args...)), width-11) {
+			fmt.Fprintf(&b, "%-10s %s\n", key, text)
+			key = ""
+		}
 	}
 	line("agent", "%s", r.headline(now))
 	line("instance", "%s %s", orDash(r.InstanceID), r.Region)
 	line("service", "%s", orDash(r.Endpoint))
 	if r.Channel != "" {
-		line("channel", "%s", r.Channel)
+		line("channel", "%s%s", r.Channel, ways[r.Channel])
 	}
 	line("heartbeat", "%s", ago(now, r.LastHeartbeat))
 	line("version", "%s", r.Version)
@@ -155,7 +168,8 @@ func (r *report) text(now time.Time) string {
 	case p == nil:
 		line("policy", "none")
 	case p.Error != "":
-		line("policy", "unusable: %s", p.Error)
+		line("policy", "%s", p.Path)
+		line("", "refuses every command: %s", p.Error)
 	case p.SHA256 == "":
 		line("policy", "none at %s", p.Path)
 	default:
@@ -236,6 +250,25 @@ func size(n uint64) string {
 		return fmt.Sprintf("%d bytes", n)
 	}
 	return fmt.Sprintf("%.1f %s", value, unit)
+}
+
+// wrap breaks a text between words, so that lines have at most n characters where
+// no word is longer. What a line begins with is kept.
+func wrap(s string, n int) []string {
+	var lines []string
+	for utf8.RuneCountInString(s) > n {
+		at := strings.LastIndexByte(string([]rune(s)[:n+1]), ' ')
+		if at <= 0 || strings.TrimSpace(s[:at]) == "" {
+			begin := len(s) - len(strings.TrimLeft(s, " "))
+			if at = strings.IndexByte(s[begin:], ' '); at < 0 {
+				break
+			}
+			at += begin
+		}
+		lines = append(lines, s[:at])
+		s = strings.TrimLeft(s[at:], " ")
+	}
+	return append(lines, s)
 }
 
 // printable takes out what a terminal would obey: names come from the service.
