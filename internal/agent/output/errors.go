@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -53,13 +54,28 @@ func (u *Uploader) fail(ctx context.Context, bucket, key string, err error) *Err
 		}
 	case cause != nil, errors.Is(err, context.DeadlineExceeded):
 		e.Reason = errLate.Error()
-	case errors.As(err, &resp):
+	case errors.As(err, &resp) && statusCode(err) != 0:
 		e.Reason = fmt.Sprintf("S3 answered %d", resp.HTTPStatusCode())
+	case unreachable(err) != "":
+		e.Reason = unreachable(err)
 	default:
 		e.Reason = innermost(err).Error()
 	}
 	u.cfg.Logger.Error("upload of output failed", "bucket", bucket, "key", key, "error", err)
 	return e
+}
+
+// unreachable says that S3 could not be asked, and where; "" where it answered.
+func unreachable(err error) string {
+	call, ok := errors.AsType[*url.Error](err)
+	if !ok {
+		return ""
+	}
+	host := call.URL
+	if u, err := url.Parse(call.URL); err == nil {
+		host = u.Host
+	}
+	return fmt.Sprintf("S3 cannot be reached at %s: %v (--s3-endpoint names another)", host, call.Err)
 }
 
 // final tells whether trying again later is of no use: S3 has refused the
