@@ -74,7 +74,7 @@ func addEndpointFlags(f *flag.FlagSet) *endpointFlags {
 	} {
 		e.each[service] = f.String(service+"-endpoint", "", "`URL` of the service for "+what+", where it has one of its own")
 	}
-	e.each[serviceS3] = f.String("s3-endpoint", "", "`URL` of the S3 that outputs are uploaded to; AWS's own where nothing tells another")
+	e.each[serviceS3] = f.String("s3-endpoint", "", "`URL` of the S3 that outputs are uploaded to, where it is not the service's")
 	return e
 }
 
@@ -107,7 +107,7 @@ func (e *endpointFlags) apply(c *Config) error {
 	}
 	switch {
 	case e.endpoint != "":
-		c.Endpoint = FixedEndpoint(e.endpoint, "")
+		c.Endpoint = FixedEndpoint(e.endpoint, s3Beside(e.endpoint))
 	case e.file != "":
 		abs, err := filepath.Abs(e.file)
 		if err != nil {
@@ -120,6 +120,16 @@ func (e *endpointFlags) apply(c *Config) error {
 		return fmt.Errorf("--ca-file: %w", err)
 	}
 	return nil
+}
+
+// s3Beside is where a service's S3 is that nothing more is told of: the service's
+// keys are of use at its own address, and AWS's at AWS.
+func s3Beside(endpoint string) string {
+	u, err := agentlink.ParseEndpoint(endpoint)
+	if err != nil || strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn") {
+		return ""
+	}
+	return endpoint
 }
 
 func checkURL(name, u string) error {

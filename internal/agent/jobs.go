@@ -278,8 +278,14 @@ func (a *Agent) cancelCommand(commandID string) {
 	default:
 		if _, known := a.journal.Lookup(commandID); !known {
 			a.mu.Lock()
-			a.cancelled.add(commandID, a.cfg.Now())
+			remembered := a.cancelled.add(commandID, a.cfg.Now())
 			a.mu.Unlock()
+			if !remembered {
+				return
+			}
+			// It is not begun here, whatever is still to come: the service need not
+			// wait to hear that.
+			a.sendUntracked(wire.JobID(commandID, a.identity.InstanceID), wire.TopicSendCommand, a.newReply(wire.StatusCancelled, noteCancelled, nil))
 		}
 	}
 }
@@ -301,7 +307,8 @@ const (
 	cancelLife = time.Hour
 )
 
-func (c *cancels) add(commandID string, now time.Time) {
+// add tells whether there was room to remember it.
+func (c *cancels) add(commandID string, now time.Time) bool {
 	if c.at == nil {
 		c.at = map[string]time.Time{}
 	}
@@ -312,9 +319,11 @@ func (c *cancels) add(commandID string, now time.Time) {
 			}
 		}
 	}
-	if len(c.at) < maxCancels {
-		c.at[commandID] = now
+	if len(c.at) >= maxCancels {
+		return false
 	}
+	c.at[commandID] = now
+	return true
 }
 
 func (c *cancels) take(commandID string, now time.Time) bool {

@@ -135,7 +135,8 @@ func TestFlags(t *testing.T) {
 		args []string
 		want map[string]string
 	}{
-		{good, map[string]string{"ssm": good[1], "ssmmessages": good[1], "ec2messages": good[1], "s3": ""}},
+		{good, map[string]string{"ssm": good[1], "ssmmessages": good[1], "ec2messages": good[1], "s3": good[1]}},
+		{[]string{"--endpoint", "https://ssm.eu-west-1.amazonaws.com"}, map[string]string{"s3": ""}},
 		{append(good, "--s3-endpoint", "http://s3:1", "--ssmmessages-endpoint", "https://m"), map[string]string{"ssm": good[1], "ssmmessages": "https://m", "s3": "http://s3:1"}},
 		{[]string{"--service-domain", "amazonaws.com"}, map[string]string{
 			"ssm": "https://ssm.eu-west-1.amazonaws.com", "ssmmessages": "https://ssmmessages.eu-west-1.amazonaws.com",

@@ -182,7 +182,7 @@ func New(cfg Config) *Link {
 		status: Status{Since: cfg.Now()},
 		done:   make(chan struct{}),
 	}
-	l.poll = &poller{l: l, wake: make(chan struct{}, 1)}
+	l.poll = &poller{l: l, wake: make(chan struct{}, 1), holds: make(chan struct{}, 1)}
 	return l
 }
 

@@ -21,6 +21,9 @@ type poller struct {
 	stop chan struct{} // closed to end polling; nil while it is not wanted
 	done chan struct{} // closed when the last poller has ended; nil before the first
 
+	held  []held
+	holds chan struct{} // has one element when something is held
+
 	settle []settlement
 	wake   chan struct{} // has one element when there may be a settlement
 }
@@ -77,6 +80,7 @@ func (p *poller) run(ctx context.Context, stop <-chan struct{}) {
 	defer sending.Wait() // what the last poll brought is settled
 	polled := make(chan struct{})
 	sending.Go(func() { p.send(ctx, stop, polled) })
+	sending.Go(func() { p.offer(ctx, polled) })
 	defer close(polled)
 
 	backoff := Backoff{Min: t.BackoffMin, Max: t.BackoffMax}
@@ -172,7 +176,7 @@ func (p *poller) call(ctx context.Context, op string, in, out any) error {
 }
 
 // message hands a message to the Handler and tells whether it was taken.
-func (p *poller) message(raw []byte) (taken bool) {
+func (p *poller) message(raw []byte) bool {
 	l := p.l
 	var m wire.Message
 	if err := wire.Unmarshal(raw, &m); err != nil {
@@ -187,12 +191,23 @@ func (p *poller) message(raw []byte) (taken bool) {
 		p.add(settlement{id: m.MessageID, fail: true})
 		return false
 	}
+	taken, room := p.hand(m)
+	if !room {
+		p.hold(m)
+	}
+	return taken
+}
+
+// hand offers a message to the Handler. It tells whether that has taken it, and
+// whether it had room.
+func (p *poller) hand(m wire.Message) (taken, room bool) {
 	// What the Handler says of the job goes out before the acknowledgement, as
 	// from the genuine agent: a reason comes before the refusal that ends it.
-	settle := settlement{}
+	l, settle := p.l, settlement{}
+	room = true
 	l.handling.Lock()
 	defer l.handling.Unlock()
-	l.cfg.Handler.HandleJob(wire.AgentJob{SchemaVersion: 1, JobID: m.MessageID, Topic: m.Topic, Content: m.Payload}, func(code, reason string) {
+	l.cfg.Handler.HandleJob(wire.AgentJob{SchemaVersion: 1, JobID: m.MessageID, Topic: m.Topic, Content: m.Payload}, func(code, _ string) {
 		taken = code == wire.AckOK
 		switch wire.AckVerdict(code) {
 		case wire.Delivered:
@@ -200,11 +215,11 @@ func (p *poller) message(raw []byte) (taken bool) {
 		case wire.Refused:
 			settle.id, settle.fail = m.MessageID, true
 		case wire.OfferAgain: // it shows again by itself
-			l.cfg.Logger.Debug("left a message for later", "message", m.MessageID, "reason", reason)
+			room = false
 		}
 	})
 	if settle.id != "" {
 		p.add(settle)
 	}
-	return taken
+	return taken, room
 }

@@ -363,6 +363,28 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
+// TestHeldUntilThereIsRoom: a message that there is no room for is taken as soon
+// as there is some, not only when the service shows it again.
+func TestHeldUntilThereIsRoom(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *agentlink.Config, s *linktest.Server) {
+		quick(c)
+		c.Timing.Visibility = time.Hour
+		s.Channel, s.Visibility = linktest.ChannelBlocked, time.Hour
+	})
+	b.echo.set(wire.AckBufferFull)
+	b.srv.Queue(b.srv.Command(command("one")), b.srv.Command(command("two")))
+	for range 3 { // the first is offered again, and the second not before it
+		receive(t, "job", b.echo.jobs)
+	}
+	b.echo.set(wire.AckOK)
+	for _, id := range []string{"one", "two"} {
+		b.srv.Wait("acknowledgement of "+id, 0, func(e linktest.Event) bool {
+			return e.Kind == wire.OpAcknowledgeMessage && e.JobID == b.srv.JobID(id)
+		})
+	}
+}
+
 // TestRoomForRefusedReplies: results that find no room are asked for again, and
 // all arrive, over either channel.
 func TestRoomForRefusedReplies(t *testing.T) {

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -116,16 +117,15 @@ func (a *genuineAgent) hosts() {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	text := string(b) + "\n"
-	if a.o.Domain != "" {
-		for _, n := range []string{"ssm", "ssmmessages", "ec2messages", "s3"} {
-			text += "127.0.0.1 " + n + "." + a.s.Region + "." + a.o.Domain + "\n"
-		}
-		for _, bucket := range a.s.opts.Buckets {
-			text += "127.0.0.1 " + bucket + ".s3." + a.s.Region + "." + a.o.Domain + "\n"
-		}
+	names := []string{"ssm", "ssmmessages", "ec2messages", "s3"}
+	for _, bucket := range a.s.opts.Buckets {
+		names = append(names, bucket+".s3")
 	}
-	WriteFile(a.t, a.path("hosts"), text, 0o644)
+	text := bytes.NewBuffer(append(b, '\n'))
+	for _, n := range names {
+		fmt.Fprintf(text, "127.0.0.1 %s.%s.%s\n", n, a.s.Region, a.o.Domain)
+	}
+	WriteFile(a.t, a.path("hosts"), text.String(), 0o644)
 }
 
 // inside makes a command that runs the agent in its namespaces. When it is
@@ -206,7 +206,7 @@ func children(pid int) []int {
 	var list []int
 	for _, f := range files {
 		b, _ := os.ReadFile(f)
-		for _, field := range strings.Fields(string(b)) {
+		for field := range strings.FieldsSeq(string(b)) {
 			if n, err := strconv.Atoi(field); err == nil {
 				list = append(list, n)
 			}

@@ -154,6 +154,14 @@ func (a *ownAgent) Start() {
 		args = append(args, "--endpoint", a.o.TLS, "--ca-file", a.o.CA)
 	}
 	cmd := exec.Command(Binary(a.t, "ssmrun-agent"), args...)
+	if n := a.Reboots(); n > 0 {
+		// The agent looks at the boot id to see that its host was restarted.
+		WriteFile(a.t, filepath.Join(a.dir, "boot_id"), fmt.Sprintf("00000000-0000-4000-8000-%012d\n", n), 0o644)
+		cmd = exec.Command("unshare", append([]string{
+			"-m", "sh", "-c",
+			`mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"`, filepath.Join(a.dir, "boot_id"), cmd.Path,
+		}, args...)...)
+	}
 	cmd.Env, cmd.Stderr = CleanEnv(), &a.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	a.p = start(a.t, cmd)

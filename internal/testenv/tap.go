@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -111,9 +112,7 @@ func (p *Tap) call(proxy http.Handler, w http.ResponseWriter, in *http.Request) 
 	answer := httptest.NewRecorder()
 	proxy.ServeHTTP(answer, in)
 	p.hear(Said{Operation: op, Bytes: answer.Body.Bytes()})
-	for k, v := range answer.Header() {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), answer.Header())
 	w.WriteHeader(answer.Code)
 	_, _ = w.Write(answer.Body.Bytes())
 }
@@ -126,7 +125,7 @@ func (p *Tap) channel(w http.ResponseWriter, in *http.Request) {
 			delete(header, k)
 		}
 	}
-	far, resp, err := websocket.Dial(in.Context(), p.s.Endpoint+in.URL.RequestURI(), &websocket.DialOptions{HTTPHeader: header, Host: in.Host})
+	far, resp, err := websocket.Dial(in.Context(), p.s.Endpoint+in.URL.RequestURI(), &websocket.DialOptions{HTTPHeader: header, Host: in.Host}) //nolint:bodyclose // the websocket's own
 	if err != nil {
 		status := http.StatusBadGateway
 		if resp != nil {
@@ -155,8 +154,7 @@ func (p *Tap) pump(ctx context.Context, agent bool, in, out *websocket.Conn) {
 	for {
 		kind, b, err := in.Read(ctx)
 		if err != nil {
-			var closed websocket.CloseError
-			if errors.As(err, &closed) {
+			if closed, ok := errors.AsType[websocket.CloseError](err); ok {
 				_ = out.Close(closed.Code, closed.Reason)
 			}
 			return

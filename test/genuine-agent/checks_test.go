@@ -227,6 +227,9 @@ var checks = []check{
 		if _, err := os.Stat("/sbin/shutdown"); err != nil {
 			h.Skip("this machine has no /sbin/shutdown that could be replaced")
 		}
+		if os.Geteuid() != 0 {
+			testenv.NotRun(h.T, "an agent whose host is restarted", "its boot id is changed in a mount namespace", "run as root")
+		}
 		c := h.send("if [ -e "+h.file("once")+" ]; then echo after; exit 0; fi", "touch "+h.file("once"), "echo before", "exit 194")
 		testenv.WaitFor(h.context(), h.T, "a restart of the host", func() (bool, error) { return h.agent.Reboots() > 0, nil })
 		if i, err := h.steps(h.context(), c); err != nil || i.Status != types.CommandInvocationStatusInProgress {

@@ -145,7 +145,7 @@ func (r *replay) open() {
 		r.Fatal(err)
 	}
 	req := r.request(http.MethodGet, path+"?"+wire.ControlChannelQuery, "ssmmessages", "", nil)
-	conn, _, err := websocket.Dial(r.Context(), req.URL.String(), &websocket.DialOptions{HTTPHeader: req.Header})
+	conn, _, err := websocket.Dial(r.Context(), req.URL.String(), &websocket.DialOptions{HTTPHeader: req.Header}) //nolint:bodyclose // the websocket's own
 	if err != nil {
 		r.Fatal(err)
 	}
