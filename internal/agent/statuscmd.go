@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"ssmrun/internal/agent/state"
 	"ssmrun/internal/agentlink"
@@ -89,8 +88,7 @@ func parseSub(f *flag.FlagSet, args []string, usage string, stdout, stderr io.Wr
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
-		f.SetOutput(stdout)
-		f.PrintDefaults()
+		printFlags(stdout, f)
 		return ExitOK, true
 	case err != nil:
 		fmt.Fprintf(stderr, "%s: %v; see --help\n", f.Name(), err)
@@ -250,25 +248,6 @@ func size(n uint64) string {
 		return fmt.Sprintf("%d bytes", n)
 	}
 	return fmt.Sprintf("%.1f %s", value, unit)
-}
-
-// wrap breaks a text between words, so that lines have at most n characters where
-// no word is longer. What a line begins with is kept.
-func wrap(s string, n int) []string {
-	var lines []string
-	for utf8.RuneCountInString(s) > n {
-		at := strings.LastIndexByte(string([]rune(s)[:n+1]), ' ')
-		if at <= 0 || strings.TrimSpace(s[:at]) == "" {
-			begin := len(s) - len(strings.TrimLeft(s, " "))
-			if at = strings.IndexByte(s[begin:], ' '); at < 0 {
-				break
-			}
-			at += begin
-		}
-		lines = append(lines, s[:at])
-		s = strings.TrimLeft(s[at:], " ")
-	}
-	return append(lines, s)
 }
 
 // printable takes out what a terminal would obey: names come from the service.
