@@ -144,7 +144,11 @@ func remedy(err error) string {
 	case ok && e.Operation != wire.OpRequestManagedInstanceRoleToken && e.Code != "InvalidInstanceId":
 		return " (its role does not let it work; the agent is back by itself once it does)"
 	}
-	return " (it was deregistered, or its key is another; to register it anew " + anew + ")"
+	why := ""
+	if !ok || e.Code != "AccessDeniedException" || e.Message == "" {
+		why = "it was deregistered, or its key is another; "
+	}
+	return " (" + why + "to register the host anew " + anew + ")"
 }
 
 // pause waits until d has passed, ctx ended or stop is closed.

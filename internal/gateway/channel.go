@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -222,6 +223,10 @@ func (ch *channel) goodbye(cause error) {
 // ended tells store and control that the channel is gone, unless the agent polls.
 func (ch *channel) ended(cause error) {
 	away := ch.g.removeChannel(ch, leftCleanly(cause))
+	var closed websocket.CloseError
+	if errors.As(cause, &closed) {
+		cause = errors.New(strings.TrimSuffix("it closed the channel: "+closed.Reason, ": "))
+	}
 	ch.log.Info("agent disconnected", "cause", cause)
 	if away {
 		ch.box.away()
