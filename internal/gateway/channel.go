@@ -223,8 +223,7 @@ func (ch *channel) goodbye(cause error) {
 // ended tells store and control that the channel is gone, unless the agent polls.
 func (ch *channel) ended(cause error) {
 	away := ch.g.removeChannel(ch, leftCleanly(cause))
-	var closed websocket.CloseError
-	if errors.As(cause, &closed) {
+	if closed, ok := errors.AsType[websocket.CloseError](cause); ok {
 		cause = errors.New(strings.TrimSuffix("it closed the channel: "+closed.Reason, ": "))
 	}
 	ch.log.Info("agent disconnected", "cause", cause)
