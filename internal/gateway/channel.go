@@ -153,18 +153,20 @@ func (g *Gateway) ServeChannel(w http.ResponseWriter, r *http.Request, instanceI
 
 // run is the channel from its opening frame to its end.
 func (ch *channel) run(ctx context.Context) {
-	defer ch.g.open.Done()
 	defer ch.cancel(nil)
 	err := ch.guarded(ctx, ch.open)
-	switch ok := ch.g.addChannel(ch, err == nil); {
-	case ok:
+	if ch.g.addChannel(ch, err == nil) {
+		defer ch.g.open.Done()
 		ch.serve(ctx)
-	case errors.Is(context.Cause(ctx), errClosing):
-		_ = ch.conn.Close(websocket.StatusGoingAway, errClosing.Error())
-	default:
-		ch.log.Info("control channel refused", "error", err)
-		_ = ch.conn.Close(websocket.StatusPolicyViolation, "the opening frame is wrong")
+		return
 	}
+	ch.g.open.Done() // nothing is left to be done; the agent may take its time for a goodbye
+	if errors.Is(context.Cause(ctx), errClosing) {
+		_ = ch.conn.Close(websocket.StatusGoingAway, errClosing.Error())
+		return
+	}
+	ch.log.Info("control channel refused", "error", err)
+	_ = ch.conn.Close(websocket.StatusPolicyViolation, "the opening frame is wrong")
 }
 
 // guarded calls what handles an agent's frames, and makes an error of a panic in
