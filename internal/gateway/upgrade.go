@@ -10,11 +10,12 @@ import (
 )
 
 // What a channel's connection has for buffers. net/http's are 4 KiB each, which an
-// idle agent would hold as long as it is there. A payload that is larger than its
-// buffer goes past it.
+// idle agent would hold as long as it is there. These hold what most agents say at
+// a time, and the job of an ordinary command; of what is longer, the rest goes past
+// the buffer.
 const (
-	readBuffer  = 512
-	writeBuffer = 512
+	readBuffer  = 1 << 10
+	writeBuffer = 2 << 10
 )
 
 // upgrade is the answer to a request that becomes a websocket: its connection is
