@@ -25,12 +25,10 @@ func TestProbes(t *testing.T) {
 	t.Parallel()
 	b := setupWith(t, gateway.Config{Ping: 10 * time.Millisecond, Heartbeat: time.Millisecond})
 	pings := make(chan struct{}, 1000)
-	conn, _, err := websocket.Dial(b.ctx, b.url, &websocket.DialOptions{OnPingReceived: func(context.Context, []byte) bool {
+	conn, _ := b.dial(b.url, &websocket.DialOptions{OnPingReceived: func(context.Context, []byte) bool {
 		pings <- struct{}{}
 		return true
 	}})
-	b.must(err)
-	t.Cleanup(func() { _ = conn.CloseNow() })
 	b.must(conn.Write(b.ctx, websocket.MessageText, b.hello("r")))
 	open := conn.CloseRead(b.ctx)
 	for range 3 {

@@ -95,9 +95,7 @@ func TestOverTLS(t *testing.T) {
 	t.Parallel()
 	b := setup(t, time.Minute)
 	srv, returned := b.serve(true)
-	conn, _, err := websocket.Dial(b.ctx, "wss"+strings.TrimPrefix(srv.URL, "https"), &websocket.DialOptions{HTTPClient: srv.Client()})
-	b.must(err)
-	t.Cleanup(func() { _ = conn.CloseNow() })
+	conn, _ := b.dial("wss"+strings.TrimPrefix(srv.URL, "https"), &websocket.DialOptions{HTTPClient: srv.Client()})
 	<-returned
 	b.must(conn.Write(b.ctx, websocket.MessageText, b.hello("r")))
 	b.must(b.gateway.WaitConnected(b.ctx, []string{instance}))
@@ -132,7 +130,7 @@ func TestCloseEndsWhatIsOpening(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("it was waited for: %s", took)
 	}
-	late, _ := b.dial(b.url)
+	late, _ := b.dial(b.url, nil)
 	if _, _, err := late.Read(b.ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Errorf("one that comes later: %v", err)
 	}
