@@ -53,7 +53,7 @@ func newKey(t *testing.T) (key *rsa.PrivateKey, public string) {
 func registered(t *testing.T, s *testenv.Service) *wireAgent {
 	t.Helper()
 	a := &wireAgent{t: t, ctx: testenv.Context(t), s: s}
-	act, err := s.SSM().CreateActivation(a.ctx, &ssm.CreateActivationInput{IamRole: aws.String("role")})
+	act, err := s.SSM().CreateActivation(a.ctx, &ssm.CreateActivationInput{IamRole: aws.String(testenv.DefaultRole)})
 	if err != nil {
 		t.Fatal(err)
 	}
