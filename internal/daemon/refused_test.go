@@ -4,11 +4,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/coder/websocket"
 
 	"ssmrun/internal/testenv"
 	"ssmrun/internal/wire"
@@ -69,13 +67,7 @@ func TestRefusedByTheAgent(t *testing.T) {
 		conn := a.channel()
 		command := a.send()
 		j := a.job(conn)
-		ack, err := wire.NewFrame(wire.TypeAgentJobAck, time.Now(), wire.AgentJobAck{JobID: j.JobID, StatusCode: wire.AckParseError, ErrorMessage: reason})
-		if err == nil {
-			err = conn.Write(a.ctx, websocket.MessageBinary, ack.Encode())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		a.say(conn, wire.TypeAgentJobAck, wire.AgentJobAck{JobID: j.JobID, StatusCode: wire.AckParseError, ErrorMessage: reason})
 		wantReason(t, s, command, a.id, "51408", reason)
 		next := a.send()
 		a.success(a.job(conn).JobID)
