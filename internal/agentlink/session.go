@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -133,7 +134,8 @@ func (l *Link) dial(ctx context.Context, path string, sign signer) (*websocket.C
 	if err != nil {
 		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 			l.caller.observe(resp.Header)
-			e := apiError("websocket", resp.StatusCode, nil)
+			why, _ := io.ReadAll(resp.Body) // what there is of it: the library bounds it
+			e := apiError("websocket", resp.StatusCode, why)
 			e.RetryAfter = parseRetryAfter(resp.Header, l.caller.now())
 			return nil, e
 		}

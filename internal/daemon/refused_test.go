@@ -1,13 +1,17 @@
 package daemon_test
 
 import (
+	"io"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
+	"ssmrun/internal/sigv4"
 	"ssmrun/internal/testenv"
 	"ssmrun/internal/wire"
 )
@@ -90,4 +94,41 @@ func TestRefusedByTheAgent(t *testing.T) {
 		a.success(a.message().MessageID)
 		a.wantSuccess(next)
 	})
+}
+
+// TestAnothersChannel: keys of one instance open no channel of another, by either
+// call; the answer names both, and its own channel goes on.
+func TestAnothersChannel(t *testing.T) {
+	t.Parallel()
+	s := testenv.Start(t, testenv.Options{})
+	a, other := registered(t, s), registered(t, s)
+	conn := a.channel()
+	path := s.Endpoint + wire.ControlChannelPath(other.id)
+	for _, method := range []string{http.MethodPost, http.MethodGet} {
+		body, url := `{"MessageSchemaVersion":"1.0","RequestId":"r"}`, path
+		if method == http.MethodGet {
+			body, url = "", path+"?"+wire.ControlChannelQuery
+		}
+		r, err := http.NewRequestWithContext(a.ctx, method, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sigv4.Sign(r, []byte(body), a.keys, "ssmmessages", s.Region, time.Now())
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusForbidden || !strings.Contains(string(answer), "AccessDeniedException") || !strings.Contains(string(answer), other.id) {
+			t.Errorf("%s: %d %s, %v", method, resp.StatusCode, answer, err)
+		}
+		t.Log(string(answer))
+	}
+	if log := s.Log(); strings.Count(log, `msg="control channel refused" instance=`+other.id) != 2 || !strings.Contains(log, "it is another instance's") {
+		t.Errorf("the log does not tell of it:\n%s", log)
+	}
+	command := a.send()
+	a.success(a.job(conn).JobID)
+	a.wantSuccess(command)
 }
