@@ -125,3 +125,21 @@ func TestServicesFullDisk(t *testing.T) {
 		t.Errorf("with room again: %s", got.Status)
 	}
 }
+
+// TestServeOnAFullDisk: the service does not start, and says why; with room it
+// does, and knows what it knew.
+func TestServeOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t)
+	s := testenv.Start(t, testenv.Options{Data: filepath.Join(dir, "data")})
+	a := registered(t, s)
+	command := a.send()
+	s.Kill()
+	free := fill(t, dir)
+	wantNoStart(t, s.Data, s.Data) // which of its files finds no room first is open
+	wantNoStart(t, filepath.Join(dir, "fresh"), "fresh/ssmrun.db: database or disk is full", "free some space on its disk")
+	free()
+	s.Restart()
+	a.success(a.message().MessageID)
+	a.wantSuccess(command)
+}

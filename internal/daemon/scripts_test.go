@@ -1,7 +1,9 @@
 package daemon_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -35,6 +37,10 @@ func TestScriptsEndToEnd(t *testing.T) {
 		}
 		return code, text, out.Command.CommandId
 	}
+	// The script tells the digest of its own beginning.
+	odd := "# \t\x01\x7f\u2028 ü ✓ 🙂 \\ ' \" `$(x)` {x} %s &lt; <>\r\n"
+	odd = "true\n" + strings.Repeat(odd, 50_000/len(odd))
+	digest := fmt.Sprintf("%x  -\n", sha256.Sum256([]byte(odd)))
 	for name, c := range map[string]struct {
 		commands string // JSON
 		code     string // of SendCommand's refusal
@@ -50,6 +56,7 @@ func TestScriptsEndToEnd(t *testing.T) {
 		"invalid UTF-8":          {"\"echo a\xffb\"", "SerializationException", "The body is not UTF-8.", "", 0, "", ""},
 		"half a surrogate pair":  {`"echo a\ud800b"`, "", "", "Success", 0, "a\uFFFDb\n", ""},
 		"bytes made by printf":   {quoted(`printf 'a\377b'`), "", "", "Success", 0, "a\uFFFDb", ""},
+		"byte for byte":          {quoted(odd + fmt.Sprintf(`head -c %d "$0" | sha256sum`, len(odd))), "", "", "Success", 0, digest, ""},
 		"as long as may be":      {quoted("# " + strings.Repeat("x", 97_000) + "\necho end"), "", "", "Success", 0, "end\n", ""},
 		"a megabyte":             {quoted("# " + strings.Repeat("x", 1_000_000) + "\necho end"), "MaxDocumentSizeExceeded", "fetches", "", 0, "", ""},
 		"more than a call has":   {quoted(strings.Repeat("x", ssmrun.MaxBodyBytes)), "RequestEntityTooLargeException", "is the limit", "", 0, "", ""},
@@ -57,7 +64,6 @@ func TestScriptsEndToEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			code, text, id := send(c.commands)
-			t.Log(code, text)
 			if code != c.code || !strings.Contains(text, c.text) {
 				t.Errorf("SendCommand: %s %q, want %s %q", code, text, c.code, c.text)
 			}
@@ -67,7 +73,6 @@ func TestScriptsEndToEnd(t *testing.T) {
 			cmd := wait(t, s, id)
 			got := invocation(t, s, id, 0)
 			out, errs := aws.ToString(got.StandardOutputContent), aws.ToString(got.StandardErrorContent)
-			t.Logf("%s %d %q %q", got.Status, got.ResponseCode, out, errs)
 			if string(cmd.Status) != c.status || got.ResponseCode != c.exit || out != c.stdout || !strings.Contains(errs, c.stderr) || c.stderr == "" && errs != "" {
 				t.Errorf("got %s %d %q %q", got.Status, got.ResponseCode, out, errs)
 			}
