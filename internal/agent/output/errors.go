@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -50,16 +51,31 @@ func (u *Uploader) fail(ctx context.Context, bucket, key string, err error) *Err
 			e.Reason += " (the instance's role needs s3:PutObject on it)"
 		case "NoSuchBucket":
 			e.Reason += " (make the bucket, or name another)"
+		case "InsufficientStorage":
+			e.Reason += " (the S3 endpoint's disk is full: free some space there)"
 		}
 	case cause != nil, errors.Is(err, context.DeadlineExceeded):
 		e.Reason = errLate.Error()
-	case errors.As(err, &resp):
+	case errors.As(err, &resp) && statusCode(err) != 0:
 		e.Reason = fmt.Sprintf("S3 answered %d", resp.HTTPStatusCode())
 	default:
-		e.Reason = innermost(err).Error()
+		e.Reason = unreached(err) + innermost(err).Error()
 	}
 	u.cfg.Logger.Error("upload of output failed", "bucket", bucket, "key", key, "error", err)
 	return e
+}
+
+// unreached says which S3 gave no answer; "" where none was asked.
+func unreached(err error) string {
+	asked, ok := errors.AsType[*url.Error](err)
+	if !ok {
+		return ""
+	}
+	u, err := url.Parse(asked.URL)
+	if err != nil {
+		return ""
+	}
+	return "S3 at " + u.Host + " cannot be reached: "
 }
 
 // final tells whether trying again later is of no use: S3 has refused the
