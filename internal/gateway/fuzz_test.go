@@ -42,7 +42,7 @@ func FuzzChannel(f *testing.F) {
 		f.Fatal(err)
 	}
 	ch := &channel{g: g, instance: instance, scope: scope, log: log, cancel: func(error) {}, wake: make(chan struct{}, 1)}
-	if !g.addChannel(ch) {
+	if !g.addChannel(ch, true) {
 		f.Fatal("no channel")
 	}
 	cmd, err := c.Send(f.Context(), control.SendRequest{
