@@ -112,13 +112,18 @@ func (a *Agent) InstanceID() string { return a.identity.InstanceID }
 // gone; both are no error. What runs then is killed and reported as failed, and
 // the service is told that the agent goes. An error means that the agent could
 // not begin its work.
-func (a *Agent) Run(ctx context.Context) error {
+func (a *Agent) Run(ctx context.Context) (err error) {
 	defer func() {
 		if err := a.Close(); err != nil {
 			a.log.Error("close state folder", "error", err)
 		}
 	}()
-	defer func() { a.status.write(a.cfg.Now()) }()
+	defer func() {
+		if err != nil {
+			a.troubles.note(a.cfg.Now(), err.Error()) // the program prints it
+		}
+		a.status.write(a.cfg.Now())
+	}()
 	if err := os.MkdirAll(a.cfg.WorkDir, 0o700); err != nil {
 		return fmt.Errorf("make working folder: %w", err)
 	}

@@ -168,8 +168,8 @@ func TestFreeDisk(t *testing.T) {
 	if ack.Ack.StatusCode != wire.AckUnexpected {
 		t.Errorf("ack: %+v", ack.Ack)
 	}
-	contains(t, "ack", ack.Ack.ErrorMessage, "bytes are free", "4611686018427387904", "--min-free-disk", "free some space")
-	contains(t, "log", log.String(), "refused a command", "bytes are free")
+	contains(t, "ack", ack.Ack.ErrorMessage, " are free", "4194304.0 TiB", "--min-free-disk", "free some space")
+	contains(t, "log", log.String(), "refused a command", " are free")
 }
 
 // syncBuffer is a log that is written and read at the same time.

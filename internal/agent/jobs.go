@@ -123,7 +123,7 @@ func (a *Agent) diskFull() string {
 	if err != nil || free >= a.cfg.MinFreeDisk {
 		return "" // where it cannot be known, writing shows it
 	}
-	return fmt.Sprintf("only %d bytes are free for the agent's folder %s, and it takes commands from %d on (--min-free-disk): free some space on the instance and send the command again", free, a.folder.Dir(), a.cfg.MinFreeDisk)
+	return fmt.Sprintf("only %s are free for the agent's folder %s, and it takes commands from %s on (--min-free-disk): free some space on the instance and send the command again", size(uint64(max(free, 0))), a.folder.Dir(), size(uint64(a.cfg.MinFreeDisk)))
 }
 
 // read takes a command's content apart. Its errors may be shown to the sender.

@@ -116,6 +116,17 @@ func (t *troubles) get() *StatusError {
 	return t.last
 }
 
+// note takes note of one.
+func (t *troubles) note(at time.Time, text string) {
+	t.mu.Lock()
+	t.last = &StatusError{at.UTC().Truncate(time.Millisecond), text}
+	poke := t.poke
+	t.mu.Unlock()
+	if poke != nil {
+		poke()
+	}
+}
+
 // remembering is a handler that tells troubles what passes.
 type remembering struct {
 	slog.Handler
@@ -136,13 +147,7 @@ func (h remembering) Handle(ctx context.Context, r slog.Record) error {
 			}
 			return true
 		})
-		h.troubles.mu.Lock()
-		h.troubles.last = &StatusError{r.Time.UTC().Truncate(time.Millisecond), text}
-		poke := h.troubles.poke
-		h.troubles.mu.Unlock()
-		if poke != nil {
-			poke()
-		}
+		h.troubles.note(r.Time, text)
 	}
 	return h.Handler.Handle(ctx, r)
 }

@@ -122,12 +122,12 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	f.SetOutput(io.Discard)
 	f.StringVar(&cfg.StateDir, "state", defaultStateDir(), "`folder` for registration, journal and running scripts")
 	endpoints := addEndpointFlags(f)
-	f.StringVar(&cfg.ActivationFile, "activation-file", "", "JSON `file` with activation_id, activation_code and region; removed once it was used")
+	f.StringVar(&cfg.ActivationFile, "activation-file", "", "JSON `file` with activation_id, activation_code and region, or as the AWS CLI prints it; removed once it was used")
 	f.StringVar(&cfg.Activation.ID, "activation-id", "", "`id` of the activation to register with")
 	f.StringVar(&cfg.Activation.Code, "activation-code", "", "`code` of the activation; others see it in the list of processes: prefer --activation-file")
 	f.StringVar(&cfg.Region, "region", "", "`region` of the instance, where the activation file names none")
 	f.StringVar(&cfg.Path, "path", DefaultPath, "`PATH` of scripts")
-	f.StringVar(&cfg.Home, "home", "", "HOME of scripts; the agent's own where it is not given (`folder`)")
+	f.StringVar(&cfg.Home, "home", "", "`folder` that is the HOME of scripts; the agent's own where it is not given")
 	f.StringVar(&cfg.WorkDir, "work-dir", "", "`folder` in which scripts start; work in the state folder where it is not given")
 	f.StringVar(&cfg.RunAs, "run-as", "", "`user` that scripts run as; the agent's own where it is not given")
 	f.StringVar(&cfg.PolicyFile, "policy", DefaultPolicy, "`file` with the host's policy: what of all that the service sends is accepted; must be there where it is given")
@@ -138,13 +138,12 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	f.Int64Var(&cfg.MinFreeDisk, "min-free-disk", DefaultMinFreeDisk, "refuse commands while fewer `bytes` are free where the state is; 0 for no such bound")
 	f.Int64Var(&cfg.JournalLimit, "journal-limit", journal.DefaultMaxBytes, "how many `bytes` the journal may have; what is oldest goes first")
 	f.BoolVar(&cfg.Local, "local", false, "local agent: end when the service is gone")
-	f.DurationVar(&cfg.OrphanGrace, "orphan-grace", DefaultOrphanGrace, "with --local: how long after the last command (`duration`)")
+	f.DurationVar(&cfg.OrphanGrace, "orphan-grace", DefaultOrphanGrace, "with --local: `duration` after the last command")
 	f.StringVar(&level, "log-level", "info", "`level` of the log: debug, info, warn or error")
 	err := f.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, usage)
-		f.SetOutput(stdout)
-		f.PrintDefaults()
+		printFlags(stdout, f)
 		return cfg, flag.ErrHelp
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,9 @@ import (
 // codeRefused is the exit code of steps that the host's policy refuses: that of
 // what a plugin could not run.
 const codeRefused = 1
+
+// unusable begins the reason where the policy itself is at fault.
+const unusable = "it cannot be used, and so nothing is let through: "
 
 // openPolicy reads the host's policy. An error forbids the agent's start.
 func (a *Agent) openPolicy() error {
@@ -41,6 +45,9 @@ func (a *Agent) logPolicy(p *policy.Policy) {
 		return
 	}
 	a.log.Info("policy in force", "policy", p.Path, "sha256", p.SHA256)
+	if user := cmp.Or(a.cfg.RunAs, ownName()); p.OtherUsers() != nil && !slices.Contains(p.OtherUsers(), user) {
+		a.log.Warn("the policy's run_as does not name the user that scripts run as: all are refused but those that choose another", "policy", p.Path, "user", user)
+	}
 	if policy.Own(p.Path) {
 		a.log.Warn("the policy belongs to the agent's own user, whose scripts can change it: make it root's", "policy", p.Path)
 	}
@@ -71,7 +78,7 @@ func (a *Agent) currentPolicy() (*policy.Policy, error) {
 		}
 	}
 	if err != nil {
-		return nil, &policy.Refusal{Path: a.policy.Path(), Reason: "it cannot be used, and so nothing is let through: " +
+		return nil, &policy.Refusal{Path: a.policy.Path(), Reason: unusable +
 			strings.TrimPrefix(err.Error(), "policy "+a.policy.Path()+": ")}
 	}
 	return p, nil

@@ -39,6 +39,9 @@ func (a *Agent) pendingFile() string { return filepath.Join(a.folder.Dir(), "reg
 // succeeds, is refused, or ctx ends.
 func (a *Agent) register(ctx context.Context) error {
 	if a.identity.InstanceID != "" {
+		if _, err := os.Stat(a.cfg.ActivationFile); err == nil {
+			a.log.Warn("this host is registered already, and its activation file is not used: remove it", "instance", a.identity.InstanceID, "file", a.cfg.ActivationFile)
+		}
 		return nil
 	}
 	act, err := a.activation()
@@ -102,7 +105,7 @@ func (a *Agent) register(ctx context.Context) error {
 func refused(err error) error {
 	var e *agentlink.APIError
 	if errors.As(err, &e) && e.Code == "InvalidActivation" {
-		return fmt.Errorf("%w (make a new activation, and give it to the agent by --activation-file)", err)
+		return fmt.Errorf("%w (a new activation is given to the agent by --activation-file)", err)
 	}
 	return err
 }

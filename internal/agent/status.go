@@ -9,10 +9,13 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"ssmrun/internal/agent/journal"
+	"ssmrun/internal/agent/policy"
 	"ssmrun/internal/agent/state"
+	"ssmrun/internal/agentlink"
 	"ssmrun/internal/document"
 )
 
@@ -201,21 +204,28 @@ func (a *Agent) snapshot(p state.Process) Status {
 		LastError: a.troubles.get(), RunAs: a.cfg.RunAs,
 	}
 	setDefault(&s.RunAs, a.ownName)
-	if e, err := a.cfg.Endpoint(); err == nil {
-		s.Endpoint = e.URL
-	}
 	if a.policy != nil {
 		p, err := a.currentPolicy()
 		s.Policy = &StatusPolicy{Path: a.policy.Path()}
 		switch {
 		case err != nil:
-			s.Policy.Error = err.Error()
+			s.Policy.Error = strings.TrimPrefix(err.Error(), (&policy.Refusal{Path: a.policy.Path(), Reason: unusable}).Error())
 		case p != nil:
 			s.Policy.SHA256 = p.SHA256
 		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	region := ""
+	if a.link != nil {
+		region = a.identity.Region
+	}
+	s.Endpoint = a.cfg.ServiceDomain // of which the hosts are known with the region
+	if region != "" || s.Endpoint == "" {
+		if e, err := a.cfg.endpoints(region)(agentlink.ServiceSSM); err == nil {
+			s.Endpoint = e
+		}
+	}
 	if a.link != nil {
 		l := a.link.Status()
 		s.InstanceID, s.Region = a.identity.InstanceID, a.identity.Region

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"ssmrun/internal/agent/systemd"
 	"ssmrun/internal/agentlink/linktest"
@@ -146,7 +147,7 @@ func TestNarrow(t *testing.T) {
 	const want = `agent      connected for 12 min, up 3 h, pid 123
 instance   mi-0123456789abcdef0 us-east-1
 service    https://ssm.example.com:8443
-channel    ssmmessages
+channel    ssmmessages, a websocket
 heartbeat  2 min ago
 version    0.1.0
 scripts    run as deploy
@@ -169,6 +170,24 @@ last error 2 days ago:
 	for line := range strings.Lines(got) {
 		if len(line) > 52 {
 			t.Errorf("%d columns: %s", len(line), line)
+		}
+	}
+}
+
+// TestLongTextsAreWrapped: of an error, and of a policy that cannot be used.
+func TestLongTextsAreWrapped(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	r := report{Alive: true, Status: Status{
+		PID: 123, Started: now, Channel: "ec2messages",
+		Policy:    &StatusPolicy{Path: "/etc/ssmrun/policy.yaml", Error: strings.Repeat("wörd ", 30)},
+		LastError: &StatusError{now, "call https://" + strings.Repeat("x", 80) + "/ " + strings.Repeat("again ", 20)},
+	}}
+	got := r.text(now)
+	contains(t, "status", got, "channel    ec2messages, polling as the websocket cannot be\n           opened\n", "\n           https://xxx", "refuses every command: wörd ")
+	for line := range strings.Lines(got) {
+		if n := utf8.RuneCountInString(line) - 1; n > 60 && !strings.Contains(line, "xxx") {
+			t.Errorf("%d columns: %s", n, line)
 		}
 	}
 }

@@ -88,8 +88,7 @@ func parseSub(f *flag.FlagSet, args []string, usage string, stdout, stderr io.Wr
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
-		f.SetOutput(stdout)
-		f.PrintDefaults()
+		printFlags(stdout, f)
 		return ExitOK, true
 	case err != nil:
 		fmt.Fprintf(stderr, "%s: %v; see --help\n", f.Name(), err)
@@ -136,17 +135,29 @@ func readReport(dir string) (report, error) {
 	return r, err
 }
 
-// text is the report for people, for terminals of 50 columns and more.
+// ways say of the channels what they are.
+var ways = map[string]string{
+	agentlink.ServiceMessages: ", a websocket",
+	agentlink.ServiceLongPoll: ", polling as the websocket cannot be opened",
+}
+
+// width is what lines are wrapped for, where their words allow it.
+const width = 60
+
+// text is the report for people, for terminals of 60 columns and more.
 func (r *report) text(now time.Time) string {
 	var b strings.Builder
 	line := func(key, format string, args ...any) {
-		fmt.Fprintf(&b, "%-10s %s\n", key, printable(fmt.Sprintf(format, args...)))
+		for _, text := range wrap(printable(fmt.Sprintf(format, args...)), width-11) {
+			fmt.Fprintf(&b, "%-10s %s\n", key, text)
+			key = ""
+		}
 	}
 	line("agent", "%s", r.headline(now))
 	line("instance", "%s %s", orDash(r.InstanceID), r.Region)
 	line("service", "%s", orDash(r.Endpoint))
 	if r.Channel != "" {
-		line("channel", "%s", r.Channel)
+		line("channel", "%s%s", r.Channel, ways[r.Channel])
 	}
 	line("heartbeat", "%s", ago(now, r.LastHeartbeat))
 	line("version", "%s", r.Version)
@@ -155,7 +166,8 @@ func (r *report) text(now time.Time) string {
 	case p == nil:
 		line("policy", "none")
 	case p.Error != "":
-		line("policy", "unusable: %s", p.Error)
+		line("policy", "%s", p.Path)
+		line("", "refuses every command: %s", p.Error)
 	case p.SHA256 == "":
 		line("policy", "none at %s", p.Path)
 	default:

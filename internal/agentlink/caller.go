@@ -129,7 +129,13 @@ func (c *caller) observe(h http.Header) (changed bool) {
 // signer puts a signature on a request made at a time.
 type signer func(r *http.Request, body []byte, now time.Time) error
 
-func unsigned(*http.Request, []byte, time.Time) error { return nil }
+// unsignedOf tells the region that a signature would have told.
+func unsignedOf(region string) signer {
+	return func(r *http.Request, _ []byte, _ time.Time) error {
+		r.Header.Set(wire.HeaderRegion, region)
+		return nil
+	}
+}
 
 // call makes one JSON call of an operation of Systems Manager. An answer other
 // than 200 is an *APIError.
@@ -225,8 +231,13 @@ func (c *caller) once(ctx context.Context, q request, sign signer) (int, http.He
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, wire.MaxPayloadBytes+1))
-	if err != nil {
+	if err != nil && resp.StatusCode < 300 {
 		return 0, nil, nil, fmt.Errorf("read answer of %s: %w", q.op, err)
+	}
+	// A refusal counts by its status. What speaks TLS refuses plain HTTP so, and
+	// cuts the connection, often before its words are there.
+	if err != nil && len(answer) == 0 && u.Scheme == "http" && resp.StatusCode == http.StatusBadRequest {
+		answer = []byte(plainToTLS)
 	}
 	return resp.StatusCode, resp.Header, answer, nil
 }
@@ -236,6 +247,10 @@ func (c *caller) once(ctx context.Context, q request, sign signer) (int, http.He
 const maxMessage = 800
 
 const userAgent = "ssmrun-agent"
+
+// plainToTLS is what Go's servers, and others, tell of plain HTTP at their port
+// for TLS.
+const plainToTLS = "HTTP request to an HTTPS server"
 
 // apiError reads a refusal: JSON, or the XML of the control channel.
 func apiError(op string, status int, body []byte) *APIError {
@@ -249,7 +264,7 @@ func apiError(op string, status int, body []byte) *APIError {
 	} else {
 		e.Code, e.Message = wire.DecodeChannelError(body)
 	}
-	if e.Code == "" && bytes.Contains(body, []byte("HTTP request to an HTTPS server")) {
+	if e.Code == "" && bytes.Contains(body, []byte(plainToTLS)) {
 		e.Message = "the service speaks TLS there: its endpoint begins with https://"
 	}
 	if len(e.Message) > maxMessage {

@@ -147,7 +147,11 @@ func (k *keyring) promote() error {
 		return errors.New("no way to save a new key")
 	}
 	k.identity.Key, k.identity.Next = k.identity.Next, nil
-	return k.save(k.identity)
+	if err := k.save(k.identity); err != nil {
+		return err
+	}
+	k.log.Info("a new key is registered, as the service asked", "instance", k.identity.InstanceID)
+	return nil
 }
 
 // keySigner signs with the registered key.

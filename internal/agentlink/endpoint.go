@@ -1,6 +1,7 @@
 package agentlink
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -80,6 +81,12 @@ func NewHTTPClient() *http.Client {
 	t.IdleConnTimeout = 20 * time.Second
 	t.ResponseHeaderTimeout = 30 * time.Second
 	t.WriteBufferSize, t.ReadBufferSize = 4<<10, 4<<10
+	t.OnProxyConnectResponse = func(_ context.Context, proxy *url.URL, r *http.Request, answer *http.Response) error {
+		if answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("the proxy %s opens no tunnel to %s: it answered %s", proxy.Host, r.Host, answer.Status)
+		}
+		return nil
+	}
 	return &http.Client{
 		Transport:     t,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -139,7 +139,7 @@ func (r Registrar) Register(ctx context.Context, activationID, code string, id I
 	err = c.call(ctx, wire.OpRegisterManagedInstance, &wire.RegisterManagedInstanceRequest{
 		ActivationID: activationID, ActivationCode: code,
 		Fingerprint: id.Fingerprint, PublicKey: pub, PublicKeyType: wire.KeyTypeRSA,
-	}, &out, unsigned)
+	}, &out, unsignedOf(id.Region))
 	if err != nil {
 		return id, fmt.Errorf("register: %w", err)
 	}

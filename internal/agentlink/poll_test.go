@@ -62,7 +62,7 @@ func TestPollsWhileTheChannelDoesNotWork(t *testing.T) {
 		linktest.ChannelHangs:     "the control channel cannot be opened",
 		linktest.ChannelBlocked:   `open control channel: websocket: the service answered 403"`,
 		linktest.ChannelRefused:   "websocket: the service answered 403 AccessDeniedException: For instance i: there is no such instance.",
-		linktest.ChannelShort:     "read control channel",
+		linktest.ChannelShort:     "the control channel was cut",
 		linktest.ChannelNoUpgrade: "open control channel: websocket: the service answered 200",
 	} {
 		t.Run(kind, func(t *testing.T) {

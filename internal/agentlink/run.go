@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
+
+	"ssmrun/internal/wire"
 )
 
 var (
@@ -121,12 +124,31 @@ func (s *sayer) failed(ctx context.Context, what string, wait time.Duration, err
 	}
 	denied := Denied(err)
 	if denied && !s.denied {
-		err = fmt.Errorf("%w; the service does not take this instance: it was deregistered, or its key is another. "+
-			"To register it anew stop the agent, remove registration.json from its state folder, and start it with a new activation", err)
+		err = fmt.Errorf("%w%s", err, remedy(err))
 		level = slog.LevelError
 	}
 	s.denied = denied
 	s.log.Log(ctx, level, "no connection to the service", "for", what, "retry_in", wait.Round(time.Millisecond), "error", err)
+}
+
+// remedy says what to do about an instance that the service denies. An agent of
+// which keys are refused is not the service's any more, or never was this
+// region's; one that is refused a call with its keys has a role that does not let
+// it, and the service has said what that role lacks.
+func remedy(err error) string {
+	const anew = "stop the agent, remove registration.json from its state folder, and start it with a new activation"
+	e, ok := errors.AsType[*APIError](err)
+	switch {
+	case ok && e.Code == "InvalidSignatureException" && strings.Contains(e.Message, "valid region"):
+		return " (the host was registered for another region than the service has; to register it for the right one " + anew + " and --region)"
+	case ok && e.Operation != wire.OpRequestManagedInstanceRoleToken && e.Code != "InvalidInstanceId":
+		return " (its role does not let it work; the agent is back by itself once it does)"
+	}
+	why := ""
+	if !ok || e.Code != "AccessDeniedException" || e.Message == "" {
+		why = "it was deregistered, or its key is another; "
+	}
+	return " (" + why + "to register the host anew " + anew + ")"
 }
 
 // pause waits until d has passed, ctx ended or stop is closed.

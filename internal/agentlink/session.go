@@ -159,7 +159,7 @@ func (l *Link) read(ctx context.Context, conn *websocket.Conn) error {
 		case errors.Is(err, websocket.ErrMessageTooBig):
 			return fmt.Errorf("a message of the service is over the limit of %d bytes, and cannot be read over: %w", wire.MaxFrameBytes, err)
 		case err != nil:
-			return fmt.Errorf("read control channel: %w", err)
+			return closedError(err)
 		default:
 			l.handle(f)
 		}
@@ -172,6 +172,19 @@ const (
 	freeNonsense  = 20
 	nonsensePause = 500 * time.Millisecond
 )
+
+// closedError words the end of a control channel: the service has said why, or the
+// connection was cut.
+func closedError(err error) error {
+	var closed websocket.CloseError
+	switch {
+	case errors.As(err, &closed) && closed.Reason != "":
+		return errors.New("the service closed the control channel: " + closed.Reason)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the control channel was cut")
+	}
+	return fmt.Errorf("read control channel: %w", err)
+}
 
 func (l *Link) handle(f wire.Frame) {
 	switch f.Type {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -80,6 +81,8 @@ func newRoot(stdio Stdio) *cobra.Command {
 		return nil
 	}
 	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	// For a terminal of 80 columns.
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.AddCommand(newRun(stdio), newTry(stdio), newShow(stdio), newCommands(stdio), newCancel(stdio), newInstances(stdio), newDocuments(stdio), newServe(stdio), newAgent(stdio), newEnv(stdio))
 	return root
 }

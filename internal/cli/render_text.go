@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"ssmrun/internal/runner"
@@ -41,7 +42,10 @@ func showPlugins(out, errs io.Writer, i *runner.InstanceResult) {
 		stream(out, p.Stdout, "stdout")
 		stream(errs, p.Stderr, "stderr")
 	}
-	if i.Trace != "" {
+	// What no step ran for is told of the command and of its steps.
+	if i.Trace != "" && !slices.ContainsFunc(i.Plugins, func(p runner.PluginResult) bool {
+		return strings.TrimSpace(p.Stderr.Head) == strings.TrimSpace(i.Trace)
+	}) {
 		fmt.Fprintln(errs, i.Trace)
 	}
 }
@@ -60,7 +64,7 @@ func stream(w io.Writer, s runner.Stream, name string) {
 		fmt.Fprintf(w, "[%s is in %s]\n", name, s.Object.URL())
 	case !s.Cut:
 	case s.Object != nil && s.Object.State == runner.ObjectPresent:
-		fmt.Fprintf(w, "[%s goes on: all of it is in %s]\n", name, s.Object.URL())
+		fmt.Fprintf(w, "[%s goes on in %s]\n", name, s.Object.URL())
 	default:
 		fmt.Fprintf(w, "[%s goes on; the service keeps its beginning only: name a bucket with --output-s3-bucket to keep all]\n", name)
 	}

@@ -305,6 +305,7 @@ func (f *front) agentCall(q *request, operation string, signing gateway.Signing)
 // signed with temporary keys has to be that of an EC2 instance.
 func (f *front) byActivation(q *request) error {
 	if q.r.Header.Get("X-Amz-Security-Token") == "" {
+		q.caller.Region = q.r.Header.Get(wire.HeaderRegion)
 		return f.read(q, maxUnsignedBody)
 	}
 	return f.authenticateBy(q, "ssm", func() (string, identity.Principal, error) {

@@ -198,7 +198,7 @@ func TestRegistrationErrors(t *testing.T) {
 		id, secret string
 		want       []string
 	}{
-		"used up":      {used, usedSecret, []string{"InvalidActivation", used, "has been used 1 times, which is its limit"}},
+		"used up":      {used, usedSecret, []string{"InvalidActivation", used, "is used up: its limit of registrations, 1, is reached"}},
 		"expired":      {late, lateSecret, []string{"InvalidActivation", late, "expired at 20"}},
 		"a wrong code": {good, goodSecret[1:] + "A", []string{"InvalidActivation", "do not belong to an activation of this service"}},
 		"a wrong id":   {"11111111-1111-4111-8111-111111111111", goodSecret, []string{"InvalidActivation", "do not belong to an activation of this service"}},
@@ -227,6 +227,8 @@ func TestRegistrationErrors(t *testing.T) {
 			t.Errorf("%s: %s %s", body, got, message)
 		}
 	}
+	lines := startAgent(t, s, filepath.Join(t.TempDir(), "state"), "--activation-id", good, "--activation-code", goodSecret, "--region", "eu-north-1")
+	awaitLine(t, lines, "ssmrun-agent: ", "the agent is set up for eu-north-1", "Set it up for "+s.Region)
 	// None of it was used up.
 	startRemote(t, s, client, good, goodSecret)
 }

@@ -87,12 +87,16 @@ func (g *Gateway) register(ctx context.Context, p identity.Principal, body []byt
 	} else {
 		inst, err = g.cfg.Identity.Register(ctx, identity.Registration{
 			ActivationID: req.ActivationID, ActivationCode: req.ActivationCode,
-			Fingerprint: req.Fingerprint, PublicKey: req.PublicKey, Connected: g.Connected,
+			Fingerprint: req.Fingerprint, PublicKey: req.PublicKey, Region: p.Region, Connected: g.Connected,
 		})
 	}
 	if err != nil {
 		// Without the code: the id says which activation it was.
-		g.cfg.Logger.Warn("registration refused", "activation", ssmrun.Head(req.ActivationID, 64), "instance", p.InstanceID, "error", err)
+		who := []any{"activation", ssmrun.Head(req.ActivationID, 64), "error", err}
+		if p.InstanceID != "" {
+			who[0], who[1] = "instance", p.InstanceID
+		}
+		g.cfg.Logger.Warn("registration refused", who...)
 		return nil, err
 	}
 	g.cfg.Logger.Info("instance registered", "instance", inst.ID, "activation", inst.ActivationID, "role", inst.IamRole)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,7 @@ import (
 )
 
 var (
-	errReplaced = errors.New("the agent opened another channel")
+	errReplaced = errors.New("the agent opened another channel, or another host has a copy of its state folder")
 	errClosing  = errors.New("the service is stopping")
 	errDropped  = errors.New("the instance is not registered any more")
 	errSilent   = errors.New("the agent does not answer")
@@ -216,25 +217,46 @@ func (ch *channel) serve(ctx context.Context) {
 	wg.Go(func() { ch.write(ctx) })
 	ch.beginProbes(ctx)
 	ch.g.offer(ctx, ch.box)
+	bye := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(bye)
+		ch.goodbye(context.Cause(ctx))
+	})
 	err := ch.guarded(ctx, ch.read)
 	ch.cancel(err)
 	ch.endProbes()
 	wg.Wait()
-	cause := context.Cause(ctx)
+	<-bye
+	ch.ended(context.Cause(ctx))
+}
+
+// goodbyeTimeout bounds how long an agent may take to answer a goodbye.
+const goodbyeTimeout = time.Second
+
+// goodbye closes the connection, and tells the agent why where it is not the one
+// that left. The reader goes on meanwhile: the answer comes through it.
+func (ch *channel) goodbye(cause error) {
+	status := websocket.StatusGoingAway
 	switch {
 	case errors.Is(cause, errClosing):
-		_ = ch.conn.Close(websocket.StatusServiceRestart, cause.Error())
+		status = websocket.StatusServiceRestart
 	case errors.Is(cause, errReplaced), errors.Is(cause, errDropped):
-		_ = ch.conn.Close(websocket.StatusGoingAway, cause.Error())
 	default:
 		_ = ch.conn.CloseNow()
+		return
 	}
-	ch.ended(cause)
+	late := time.AfterFunc(goodbyeTimeout, func() { _ = ch.conn.CloseNow() })
+	defer late.Stop()
+	_ = ch.conn.Close(status, cause.Error())
 }
 
 // ended tells store and control that the channel is gone, unless the agent polls.
 func (ch *channel) ended(cause error) {
 	away := ch.g.removeChannel(ch, leftCleanly(cause))
+	var closed websocket.CloseError
+	if errors.As(cause, &closed) {
+		cause = errors.New(strings.TrimSuffix("it closed the channel: "+closed.Reason, ": "))
+	}
 	ch.log.Info("agent disconnected", "cause", cause)
 	if away {
 		ch.box.away()
@@ -286,7 +308,8 @@ var errText = errors.New("it is a text; frames are binary")
 
 // message gives the channel's next message.
 func (ch *channel) message(ctx context.Context) (websocket.MessageType, io.Reader, error) {
-	kind, r, err := ch.conn.Reader(ctx)
+	// The end of ctx would close the connection without a goodbye.
+	kind, r, err := ch.conn.Reader(context.WithoutCancel(ctx))
 	if err == nil && kind != websocket.MessageBinary {
 		err = ch.nonsense(ctx, "", errText)
 	}

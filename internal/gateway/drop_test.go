@@ -36,11 +36,28 @@ func TestDrop(t *testing.T) {
 	b.must(b.control.Deregistered(b.ctx, scope, instance))
 	b.gateway.Drop(instance)
 	b.gateway.Drop("i-00000000000000000") // nobody's
-	if _, _, err := f.conn.Read(b.ctx); err == nil || b.ctx.Err() != nil {
-		t.Errorf("the channel of a dropped instance is open: %v", err)
+	if _, _, err := f.conn.Read(b.ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway || !strings.Contains(err.Error(), "not registered any more") {
+		t.Errorf("the channel of a dropped instance: %v", err)
 	}
 	if _, status := b.dial(b.url, nil); status != http.StatusForbidden {
 		t.Errorf("it came back: %d", status)
+	}
+}
+
+// TestReplacedIsToldSo: of two agents with one state folder, the one that loses its
+// channel learns why. One that does not answer the goodbye holds nothing up.
+func TestReplacedIsToldSo(t *testing.T) {
+	t.Parallel()
+	b := setup(t, time.Hour)
+	one := b.connect()
+	two := b.connect()
+	if _, _, err := one.conn.Read(b.ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway || !strings.Contains(err.Error(), "a copy of its state folder") {
+		t.Errorf("the first one: %v", err)
+	}
+	b.connect() // two reads nothing any more
+	b.must(b.gateway.Close(b.ctx))
+	if _, _, err := two.conn.Read(b.ctx); err == nil {
+		t.Error("the second one is open")
 	}
 }
 

@@ -174,7 +174,11 @@ func TestRegister(t *testing.T) {
 	if err != nil || len(code) < 20 {
 		t.Fatalf("code of %d characters, %v", len(code), err)
 	}
-	one, err := reg(id, code)
+	if _, err := b.Register(ctx, identity.Registration{ActivationID: id, ActivationCode: code, Fingerprint: "f", PublicKey: key, Region: "xx-else-1"}); ssmrun.ErrorCode(err) != ssmrun.CodeValidation ||
+		!strings.Contains(err.Error(), "xx-else-1") || !strings.Contains(err.Error(), "Set it up for "+scope.Region) {
+		t.Errorf("for another region: %v", err)
+	}
+	one, err := reg(id, code) // which has used nothing up
 	if err != nil || !ssmrun.ValidInstanceID(one.ID) || one.ResourceType() != "ManagedInstance" || one.IamRole != "role" {
 		t.Fatalf("%+v, %v", one, err)
 	}

@@ -129,6 +129,7 @@ type Registration struct {
 	ActivationCode string
 	Fingerprint    string
 	PublicKey      string // base64 DER SPKI, RSA of at least 2048 bits
+	Region         string // the one that the agent is set up for; "" where it does not tell
 	// Connected tells whether the agent of an instance is connected; nil: none is.
 	Connected func(instanceID string) bool
 }
@@ -162,7 +163,10 @@ func (s *Service) Register(ctx context.Context, r Registration) (*ssmrun.Instanc
 			return ssmrun.Errorf(ssmrun.CodeInvalidActivation, "Activation %s expired at %s. Make a new one.", a.ID, a.ExpiresAt.Format(time.RFC3339))
 		}
 		if a.Count >= a.Limit {
-			return ssmrun.Errorf(ssmrun.CodeInvalidActivation, "Activation %s has been used %d times, which is its limit. Make a new one.", a.ID, a.Count)
+			return ssmrun.Errorf(ssmrun.CodeInvalidActivation, "Activation %s is used up: its limit of registrations, %d, is reached. Make a new one.", a.ID, a.Limit)
+		}
+		if r.Region != "" && r.Region != a.Scope.Region {
+			return ssmrun.Errorf(ssmrun.CodeValidation, "Activation %s is one of region %s, and the agent is set up for %s, with which it would be refused from then on. Set it up for %s.", a.ID, a.Scope.Region, ssmrun.Head(r.Region, 64), a.Scope.Region)
 		}
 		if err := mayRegister(tx, a.Scope.Account, a.IamRole, ServiceSSM); err != nil {
 			return err

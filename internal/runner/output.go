@@ -28,7 +28,7 @@ const (
 )
 
 // missingCause is why an object is not there, as far as one can tell from here.
-const missingCause = "the agent could not write it; most often its instance profile lacks s3:PutObject on the bucket, or it cannot reach S3"
+const missingCause = "the agent could not write it, which its stderr may tell; most often its role lacks s3:PutObject on the bucket, or it cannot reach S3"
 
 // lookAtOutputs looks for the objects of all streams that are not empty, and
 // reads the end of those that the service cut where a failure will show them.

@@ -45,6 +45,11 @@ type ErrorBody struct {
 	Message string `json:"message"`
 }
 
+// HeaderRegion is this project's own: it tells with a registration, which no
+// signature tells a region of, for which one the host's agent is set up. Other
+// services do not look at it.
+const HeaderRegion = "X-Ssmrun-Region"
+
 // RegisterManagedInstanceRequest makes a host an instance. It is the one call
 // that is not signed: the activation's code proves the right to it.
 type RegisterManagedInstanceRequest struct {

@@ -58,24 +58,26 @@ func (u *Uploader) fail(ctx context.Context, bucket, key string, err error) *Err
 		e.Reason = errLate.Error()
 	case errors.As(err, &resp) && statusCode(err) != 0:
 		e.Reason = fmt.Sprintf("S3 answered %d", resp.HTTPStatusCode())
+	case unreachable(err) != "":
+		e.Reason = unreachable(err)
 	default:
-		e.Reason = unreached(err) + innermost(err).Error()
+		e.Reason = innermost(err).Error()
 	}
 	u.cfg.Logger.Error("upload of output failed", "bucket", bucket, "key", key, "error", err)
 	return e
 }
 
-// unreached says which S3 gave no answer; "" where none was asked.
-func unreached(err error) string {
-	asked, ok := errors.AsType[*url.Error](err)
+// unreachable says that S3 could not be asked, and where; "" where it answered.
+func unreachable(err error) string {
+	call, ok := errors.AsType[*url.Error](err)
 	if !ok {
 		return ""
 	}
-	u, err := url.Parse(asked.URL)
-	if err != nil {
-		return ""
+	host := call.URL
+	if u, err := url.Parse(call.URL); err == nil {
+		host = u.Host
 	}
-	return "S3 at " + u.Host + " cannot be reached: "
+	return fmt.Sprintf("S3 cannot be reached at %s: %v (--s3-endpoint names another)", host, call.Err)
 }
 
 // final tells whether trying again later is of no use: S3 has refused the

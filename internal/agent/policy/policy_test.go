@@ -118,6 +118,21 @@ func TestNotUnderstood(t *testing.T) {
 	}
 }
 
+// TestPlainWords: what is wrong is told in the words of a policy.
+func TestPlainWords(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"version: 1\nplugin: []":                       `policy p: line 2: there is no rule "plugin"; rules are documents, plugins, run_as and outputs, beside version`,
+		"version: 1\ndocuments: [{nam: x}]":            `policy p: line 2: an entry of documents has no field "nam"; it has name, sha256 and parameters`,
+		"version: 1\noutputs: [{bucket: b, prefx: x}]": `policy p: line 2: an entry of outputs has no field "prefx"; it has bucket and prefix`,
+		"version: 1\ndocuments: [\n":                   "policy p: line 3, column 1: it is no YAML: did not find expected node content",
+	} {
+		if _, err := Parse("p", []byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestMatch(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -60,9 +60,25 @@ func Parse(path string, content []byte) (*Policy, error) {
 	return p, nil
 }
 
+// wordings are of the parser's errors, for people who write policies and no Go.
+var wordings = []struct {
+	parser *regexp.Regexp
+	plain  string
+}{
+	{regexp.MustCompile(`field (\S+) not found in type policy\.rules`), `there is no rule "$1"; rules are documents, plugins, run_as and outputs, beside version`},
+	{regexp.MustCompile(`field (\S+) not found in type policy\.document`), `an entry of documents has no field "$1"; it has name, sha256 and parameters`},
+	{regexp.MustCompile(`field (\S+) not found in type policy\.output`), `an entry of outputs has no field "$1"; it has bucket and prefix`},
+	{regexp.MustCompile(`^(go-)?yaml: construct errors: `), ""},
+	{regexp.MustCompile(`^go-yaml load error in (?:\w+)(?: \([^)]*\))? at L(\d+)\.C(\d+): `), "line $1, column $2: it is no YAML: "},
+}
+
 // oneLine makes one line of a parser's error.
 func oneLine(err error) error {
-	return errors.New(strings.Join(strings.Fields(err.Error()), " "))
+	s := strings.Join(strings.Fields(err.Error()), " ")
+	for _, w := range wordings {
+		s = w.parser.ReplaceAllString(s, w.plain)
+	}
+	return errors.New(s)
 }
 
 // noNulls refuses keys without a value: whether "documents:" means none or any

@@ -1,10 +1,10 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -66,14 +66,22 @@ type Activation struct {
 	Region string `json:"region,omitempty"`
 }
 
-// ReadActivation reads an activation file.
+// ReadActivation reads an activation file. What `aws ssm create-activation` prints
+// is one, too.
 func ReadActivation(path string) (Activation, error) {
-	var a Activation
-	if err := Read(path, &a); err != nil {
-		return a, err
+	var in struct {
+		Activation
+
+		CLIID   string `json:"ActivationId"`
+		CLICode string `json:"ActivationCode"`
 	}
+	if err := Read(path, &in); err != nil {
+		return Activation{}, err
+	}
+	a := in.Activation
+	a.ID, a.Code = cmp.Or(a.ID, in.CLIID), cmp.Or(a.Code, in.CLICode)
 	if a.ID == "" || a.Code == "" {
-		return a, fmt.Errorf("read %s: fields activation_id and activation_code are needed", filepath.Base(path))
+		return a, fmt.Errorf("read %s: it has to have activation_id and activation_code, or ActivationId and ActivationCode", path)
 	}
 	return a, nil
 }

@@ -130,6 +130,12 @@ func TestExchangeFiles(t *testing.T) {
 	if a, err := ReadActivation(path); err != nil || a != secret {
 		t.Fatal(a, err)
 	}
+	if err := os.WriteFile(path, []byte(`{"ActivationId": "`+secret.ID+`", "ActivationCode": "`+secret.Code+`"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := ReadActivation(path); err != nil || a != (Activation{ID: secret.ID, Code: secret.Code}) {
+		t.Fatal("as the AWS CLI prints it:", a, err)
+	}
 	for range 2 {
 		if err := RemoveActivation(path); err != nil {
 			t.Fatal(err)
