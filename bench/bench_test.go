@@ -38,6 +38,7 @@ var groups = []struct {
 	{"sizes", sizes},
 	{"register", register},
 	{"simulated", simulated},
+	{"tls", overTLS},
 	{"reads", reads},
 	{"history", history},
 }

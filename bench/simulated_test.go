@@ -41,10 +41,15 @@ func simulate(t *testing.T, s *testenv.Service, agents int) *simulator {
 	return f
 }
 
-// launch registers and connects simulated agents.
+// launch registers and connects simulated agents, by TLS where the service has it.
 func launch(t *testing.T, s *testenv.Service, agents int, args ...string) *simulator {
 	t.Helper()
-	args = append(args, "--agents", fmt.Sprint(agents), "--endpoint-file", filepath.Join(s.Data, "endpoint.json"))
+	args = append(args, "--agents", fmt.Sprint(agents))
+	if s.TLSEndpoint != "" {
+		args = append(args, "--endpoint", s.TLSEndpoint, "--ca-file", s.CAFile)
+	} else {
+		args = append(args, "--endpoint-file", filepath.Join(s.Data, "endpoint.json"))
+	}
 	for left := agents; left > 0; left -= activationLimit {
 		a, err := s.SSM().CreateActivation(t.Context(), &ssm.CreateActivationInput{
 			IamRole: aws.String(testenv.DefaultRole), RegistrationLimit: aws.Int32(activationLimit),
@@ -166,7 +171,7 @@ func simulated(t *testing.T, out *table) {
 	out.value("processor time of the simulator for both, per agent", micros(cpu(t, f.cmd.Process.Pid), agents), "")
 	time.Sleep(rest) // rest is what is measured
 	full := rss(t, s.PID())
-	out.value(fmt.Sprintf("memory of the service, %d agents (VmRSS)", agents), fmt.Sprintf("%s, %d KB per agent", mb(full), (full-empty)/agents/1000), "")
+	out.value(fmt.Sprintf("memory of the service, %d agents (VmRSS)", agents), fmt.Sprintf("%s, %d KB per agent", mb(full), (full-empty)/agents/1000), "< 100 KB per agent")
 	out.value(fmt.Sprintf("memory of the simulator, %d agents (VmRSS)", agents), mb(rss(t, f.cmd.Process.Pid)), "")
 
 	// A service that stops leaves no log beside its database, so that its size can
@@ -206,6 +211,21 @@ func simulated(t *testing.T, out *table) {
 	out.value("  memory of the service afterwards (VmRSS)", mb(after), "")
 	s.Stop()
 	out.value("  disk per invocation", fmt.Sprintf("%d bytes", (diskUse(t, s.Data)-size)/(rounds*agents)), "")
+}
+
+// overTLS measures what agents that are connected by TLS hold.
+func overTLS(t *testing.T, out *table) {
+	agents := number(t, "SSMRUN_BENCH_AGENTS", 10000)
+	s := testenv.Start(t, testenv.Options{Args: append(profiled("tls"), "--log-level", "warn"), TLSDomain: "bench.test"})
+	empty, before := rss(t, s.PID()), cpu(t, s.PID())
+	f := launch(t, s, agents)
+	out.value(fmt.Sprintf("processor time of the service to register and connect %d agents by TLS, per agent", agents), micros(cpu(t, s.PID())-before, agents), "")
+	time.Sleep(rest) // rest is what is measured
+	full := rss(t, s.PID())
+	out.value(fmt.Sprintf("memory of the service, %d agents by TLS (VmRSS)", agents), fmt.Sprintf("%s, %d KB per agent", mb(full), (full-empty)/agents/1000), "< 100 KB per agent")
+	if r := f.stop(t); r.Owed != 0 {
+		t.Errorf("the simulator owes %d answers", r.Owed)
+	}
 }
 
 // diskUse is how big the database is, its log included.

@@ -66,7 +66,7 @@ func TestHostPolicy(t *testing.T) {
 	policy := filepath.Join(dir, "etc", "policy.yaml")
 	must(t, os.Mkdir(filepath.Dir(policy), 0o755)) //nolint:gosec // as /etc is
 	testenv.WriteFile(t, policy, "version: 1\ndocuments:\n- {name: Odd, sha256: "+oddHash+"}\n- {name: AWS-RunShellScript, sha256: "+shellHash+", parameters: []}\n", 0o600)
-	activation, err := client.CreateActivation(ctx, &ssm.CreateActivationInput{IamRole: aws.String("r")})
+	activation, err := client.CreateActivation(ctx, &ssm.CreateActivationInput{IamRole: aws.String(testenv.DefaultRole)})
 	must(t, err)
 	b, err := json.Marshal(map[string]string{"activation_id": aws.ToString(activation.ActivationId), "activation_code": aws.ToString(activation.ActivationCode), "region": s.Region})
 	must(t, err)

@@ -80,7 +80,7 @@ const anywhere = `{"schemaVersion":"2.2","mainSteps":[
 func windowsAgent(t *testing.T, program func(ctx context.Context, args ...string) *exec.Cmd) {
 	s := testenv.Start(t, testenv.Options{Documents: map[string]string{"Anywhere.json": anywhere}})
 	ctx := testenv.Context(t)
-	a, err := s.SSM().CreateActivation(ctx, &ssm.CreateActivationInput{IamRole: aws.String("win")})
+	a, err := s.SSM().CreateActivation(ctx, &ssm.CreateActivationInput{IamRole: aws.String(testenv.DefaultRole)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -420,22 +420,34 @@ func TestUnreadableJobs(t *testing.T) {
 		return string(raw)
 	}
 	topic := wire.JobTopic(wire.TopicSendCommand, "us-east-1", b.srv.InstanceID)
-	for name, job := range map[string]wire.AgentJob{
-		"no JSON":           {JobID: b.srv.JobID("c1"), Topic: topic, Content: "{"},
-		"no document":       {JobID: b.srv.JobID("c2"), Topic: topic, Content: `{"CommandId":"c2"}`},
-		"unknown schema":    {JobID: b.srv.JobID("c3"), Topic: topic, Content: content(func(m map[string]any) { m["DocumentContent"] = map[string]any{"schemaVersion": "9.9"} })},
-		"unknown topic":     {JobID: b.srv.JobID("c4"), Topic: "aws.ssm.other", Content: content(func(map[string]any) {})},
-		"another instance":  {JobID: wire.JobID("c5", "i-00000000000000000"), Topic: topic, Content: content(func(map[string]any) {})},
-		"no job id":         {JobID: "nonsense", Topic: topic, Content: content(func(map[string]any) {})},
-		"cancel of nothing": {JobID: b.srv.JobID("c6"), Topic: wire.TopicCancelCommand, Content: `{"CancelMessageId":"x"}`},
+	doc := func(text string) string {
+		return content(func(m map[string]any) { m["DocumentContent"] = json.RawMessage(text) })
+	}
+	for name, tt := range map[string]struct {
+		job  wire.AgentJob
+		want string // of the reason
+	}{
+		"no JSON":              {wire.AgentJob{JobID: b.srv.JobID("c1"), Topic: topic, Content: "{"}, "the JSON value ends early"},
+		"no document":          {wire.AgentJob{JobID: b.srv.JobID("c2"), Topic: topic, Content: `{"CommandId":"c2"}`}, "field DocumentContent is missing"},
+		"unknown schema":       {wire.AgentJob{JobID: b.srv.JobID("c3"), Topic: topic, Content: doc(`{"schemaVersion":"9.9"}`)}, `the document test cannot be read: Schema version "9.9" is not one of a Command document: use 2.2, 2.0 or 1.2`},
+		"no schema":            {wire.AgentJob{JobID: b.srv.JobID("c7"), Topic: topic, Content: doc(`{}`)}, `the document test cannot be read: Missing "schemaVersion"`},
+		"a list as a document": {wire.AgentJob{JobID: b.srv.JobID("c8"), Topic: topic, Content: doc(`[]`)}, "the document test cannot be read: The document must be an object"},
+		"a text as a document": {wire.AgentJob{JobID: b.srv.JobID("c9"), Topic: topic, Content: doc(`"{}"`)}, "the document test cannot be read: The document must be an object"},
+		"steps that are none":  {wire.AgentJob{JobID: b.srv.JobID("c10"), Topic: topic, Content: doc(`{"schemaVersion":"2.2","mainSteps":"x"}`)}, `the document test cannot be read: "mainSteps" must be a list`},
+		"a step of nothing":    {wire.AgentJob{JobID: b.srv.JobID("c11"), Topic: topic, Content: doc(`{"schemaVersion":"2.2","mainSteps":[{}]}`)}, `the document test cannot be read: Missing "action" in step 1`},
+		"unknown topic":        {wire.AgentJob{JobID: b.srv.JobID("c4"), Topic: "aws.ssm.other", Content: content(func(map[string]any) {})}, "neither a command nor a cancel"},
+		"another instance":     {wire.AgentJob{JobID: wire.JobID("c5", "i-00000000000000000"), Topic: topic, Content: content(func(map[string]any) {})}, "not one of this instance: " + b.srv.InstanceID},
+		"no job id":            {wire.AgentJob{JobID: "nonsense", Topic: topic, Content: content(func(map[string]any) {})}, "not one of this instance: " + b.srv.InstanceID},
+		"cancel of nothing":    {wire.AgentJob{JobID: b.srv.JobID("c6"), Topic: wire.TopicCancelCommand, Content: `{"CancelMessageId":"x"}`}, "does not name a command of this instance: " + b.srv.InstanceID},
+		"cancel that is none":  {wire.AgentJob{JobID: b.srv.JobID("c12"), Topic: wire.TopicCancelCommand, Content: `{`}, "the cancel cannot be read"},
 	} {
 		n := len(b.srv.Events())
-		b.srv.Send(wire.TypeAgentJob, job)
-		ack, _ := b.srv.WaitAck(job.JobID, n)
-		if ack.Ack.StatusCode != wire.AckParseError || ack.Ack.ErrorMessage == "" {
+		b.srv.Send(wire.TypeAgentJob, tt.job)
+		ack, _ := b.srv.WaitAck(tt.job.JobID, n)
+		if ack.Ack.StatusCode != wire.AckParseError || !strings.Contains(ack.Ack.ErrorMessage, tt.want) {
 			t.Errorf("%s: ack %+v", name, ack.Ack)
 		}
-		if final, _ := b.srv.WaitFinal(job.JobID, n); final.Reply.DocumentStatus != wire.StatusFailed || final.Reply.RuntimeStatus != nil || final.Reply.DocumentTraceOutput == "" {
+		if final, _ := b.srv.WaitFinal(tt.job.JobID, n); final.Reply.DocumentStatus != wire.StatusFailed || final.Reply.RuntimeStatus != nil || !strings.Contains(final.Reply.DocumentTraceOutput, tt.want) {
 			t.Errorf("%s: reply %+v", name, final.Reply)
 		}
 	}

@@ -130,17 +130,17 @@ func (a *Agent) diskFull() string {
 func (a *Agent) read(commandID, jobID, content string) (*command, error) {
 	c := &command{id: commandID, jobID: jobID}
 	if len(content) > maxContent {
-		return nil, fmt.Errorf("the command has %d bytes; this agent takes at most %d", len(content), maxContent)
+		return nil, fmt.Errorf("the command has %d bytes; this agent takes at most %d: put large content into a file that the script fetches", len(content), maxContent)
 	}
 	if err := wire.Unmarshal([]byte(content), &c.payload); err != nil {
 		return nil, fmt.Errorf("the command cannot be read: %w", err)
 	}
 	var err error
 	if c.doc, err = document.ParseDelivered(c.payload.DocumentContent); err != nil {
-		return nil, fmt.Errorf("the document cannot be read: %s", publicMessage(err))
+		return nil, fmt.Errorf("the document %s cannot be read: %s", c.payload.DocumentName, publicMessage(err))
 	}
 	if n := len(c.doc.Steps); n > maxSteps {
-		return nil, fmt.Errorf("the document has %d steps; this agent takes at most %d", n, maxSteps)
+		return nil, fmt.Errorf("the document %s has %d steps; this agent takes at most %d: split it", c.payload.DocumentName, n, maxSteps)
 	}
 	if c.params, err = document.FromPayload(c.payload.Parameters); err != nil {
 		return nil, fmt.Errorf("the parameters cannot be read: %s", publicMessage(err))

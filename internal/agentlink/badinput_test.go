@@ -2,6 +2,8 @@ package agentlink_test
 
 import (
 	"encoding/json"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,36 +34,37 @@ func TestBadFrames(t *testing.T) {
 		send   func(*testing.T, *bundle) []byte
 		taken  int  // jobs that it brings
 		closes bool // the channel cannot be read on
+		log    string
 	}{
-		"empty":    {send: func(*testing.T, *bundle) []byte { return nil }},
-		"no frame": {send: func(*testing.T, *bundle) []byte { return []byte("no frame") }},
+		"empty":    {send: func(*testing.T, *bundle) []byte { return nil }, log: "fewer than the 120"},
+		"no frame": {send: func(*testing.T, *bundle) []byte { return []byte("no frame") }, log: "fewer than the 120"},
 		"cut": {send: func(t *testing.T, b *bundle) []byte {
 			f := frame(t, wire.TypeAgentJob, good(b, "bad"))
 			return f[:len(f)-5]
-		}},
+		}, log: "bytes follow"},
 		"more than its length": {send: func(t *testing.T, b *bundle) []byte {
 			return append(frame(t, wire.TypeAgentJob, good(b, "bad")), "more"...)
-		}},
+		}, log: "bytes follow"},
 		"wrong digest": {send: func(t *testing.T, b *bundle) []byte {
 			f := frame(t, wire.TypeAgentJob, good(b, "bad"))
 			f[len(f)-3] ^= 1
 			return f
-		}},
-		"oversize":     {send: func(*testing.T, *bundle) []byte { return make([]byte, wire.MaxFrameBytes+1) }, closes: true},
-		"unknown type": {send: func(t *testing.T, _ *bundle) []byte { return frame(t, "agent_surprise", struct{}{}) }},
-		"session":      {send: func(t *testing.T, _ *bundle) []byte { return frame(t, wire.TypeInteractiveShell, struct{}{}) }},
+		}, log: "digest does not match"},
+		"oversize":     {send: func(*testing.T, *bundle) []byte { return make([]byte, wire.MaxFrameBytes+1) }, closes: true, log: "over the limit of 4194424 bytes"},
+		"unknown type": {send: func(t *testing.T, _ *bundle) []byte { return frame(t, "agent_surprise", struct{}{}) }, log: "type=agent_surprise"},
+		"session":      {send: func(t *testing.T, _ *bundle) []byte { return frame(t, wire.TypeInteractiveShell, struct{}{}) }, log: "type=interactive_shell"},
 		"job of other types": {send: func(t *testing.T, _ *bundle) []byte {
 			return frame(t, wire.TypeAgentJob, map[string]any{"JobId": 3})
-		}},
+		}, log: "JobId has the wrong type"},
 		"payload no JSON": {send: func(*testing.T, *bundle) []byte {
 			return wire.Frame{Type: wire.TypeAgentJob, SchemaVersion: 1, Created: time.Now(), ID: uuid.New(), Payload: []byte("{")}.Encode()
-		}},
+		}, log: "ends early"},
 		"acknowledgement of nothing": {send: func(t *testing.T, _ *bundle) []byte {
 			return frame(t, wire.TypeAgentJobReplyAck, wire.AgentJobReplyAck{AcknowledgedMessageID: uuid.NewString()})
 		}},
 		"acknowledgement without an id": {send: func(t *testing.T, _ *bundle) []byte {
 			return frame(t, wire.TypeAgentJobReplyAck, wire.AgentJobReplyAck{AcknowledgedMessageID: "no uuid"})
-		}},
+		}, log: "is no UUID"},
 		// Whether a job is one of this instance, or was taken before, is for the
 		// Handler to see.
 		"another instance's": {send: func(t *testing.T, b *bundle) []byte {
@@ -77,7 +80,8 @@ func TestBadFrames(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, nil)
+			var log lockedBuffer
+			b := setup(t, func(c *agentlink.Config, _ *linktest.Server) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 			_, n := b.srv.WaitKind("open", 0)
 			b.srv.SendRaw(bad.send(t, b))
 			if bad.closes {
@@ -93,7 +97,26 @@ func TestBadFrames(t *testing.T) {
 			if j := receive(t, "job", b.echo.jobs); j.JobID != job {
 				t.Errorf("took %s", j.JobID)
 			}
+			if got := log.String(); !strings.Contains(got, bad.log) {
+				t.Errorf("the log has nothing of %q:\n%s", bad.log, got)
+			}
 		})
+	}
+}
+
+// TestNonsenseIsReadSlowly: after some of it, each more is followed by a pause,
+// and what comes after it is taken.
+func TestNonsenseIsReadSlowly(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	_, n := b.srv.WaitKind("open", 0)
+	begun := time.Now()
+	for range 22 {
+		b.srv.SendRaw([]byte("nonsense"))
+	}
+	b.srv.WaitAck(b.srv.SendCommand(command("good")), n)
+	if took := time.Since(begun); took < time.Second {
+		t.Errorf("22 bad frames were read in %s", took)
 	}
 }
 

@@ -120,6 +120,8 @@ type Link struct {
 	rnd    *rand.Rand // used by Run's goroutine alone
 	poll   *poller
 
+	strange bool // a message of unknown type has come; of the reader's goroutine
+
 	handling sync.Mutex // held while the Handler and what is called like it run
 
 	beating sync.Mutex // held during a heartbeat

@@ -55,14 +55,22 @@ func exchange(t *testing.T, b *bundle, id string, n int) int {
 
 func TestPollsWhileTheChannelDoesNotWork(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{
-		linktest.ChannelDenied, linktest.ChannelBusy, linktest.ChannelNonsense, linktest.ChannelHangs,
-		linktest.ChannelBlocked, linktest.ChannelShort, linktest.ChannelNoUpgrade,
+	for kind, says := range map[string]string{ // the agent's log
+		linktest.ChannelDenied:    "CreateControlChannel: the service answered 403 AccessDeniedException",
+		linktest.ChannelBusy:      "CreateControlChannel: the service answered 503",
+		linktest.ChannelNonsense:  "the control channel cannot be opened",
+		linktest.ChannelHangs:     "the control channel cannot be opened",
+		linktest.ChannelBlocked:   `open control channel: websocket: the service answered 403"`,
+		linktest.ChannelRefused:   "websocket: the service answered 403 AccessDeniedException: For instance i: there is no such instance.",
+		linktest.ChannelShort:     "the control channel was cut",
+		linktest.ChannelNoUpgrade: "open control channel: websocket: the service answered 200",
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
+			var log lockedBuffer
 			b := setup(t, func(c *agentlink.Config, s *linktest.Server) {
 				quick(c)
+				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 				s.Channel = kind
 			})
 			e, n := b.srv.Wait("heartbeat", 0, func(e linktest.Event) bool {
@@ -72,6 +80,9 @@ func TestPollsWhileTheChannelDoesNotWork(t *testing.T) {
 				t.Errorf("heartbeat tells channel %q", e.Info.SSMConnectionChannel)
 			}
 			n = exchange(t, b, "one", n)
+			if got := log.String(); !strings.Contains(got, says) {
+				t.Errorf("the log has nothing of %q:\n%s", says, got)
+			}
 			if kind != linktest.ChannelShort && b.link.Status().Channel != agentlink.ServiceLongPoll {
 				t.Errorf("status %+v", b.link.Status())
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -133,7 +134,8 @@ func (l *Link) dial(ctx context.Context, path string, sign signer) (*websocket.C
 	if err != nil {
 		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 			l.caller.observe(resp.Header)
-			e := apiError("websocket", resp.StatusCode, nil)
+			why, _ := io.ReadAll(resp.Body) // what there is of it: the library bounds it
+			e := apiError("websocket", resp.StatusCode, why)
 			e.RetryAfter = parseRetryAfter(resp.Header, l.caller.now())
 			return nil, e
 		}
@@ -144,11 +146,18 @@ func (l *Link) dial(ctx context.Context, path string, sign signer) (*websocket.C
 
 // read serves what the service sends, until the connection ends.
 func (l *Link) read(ctx context.Context, conn *websocket.Conn) error {
+	broken := 0
 	for {
 		f, err := wire.Next(ctx, conn.Reader, websocket.MessageBinary)
 		switch {
 		case errors.Is(err, wire.ErrFrame):
-			l.cfg.Logger.Warn("dropped a frame of the service", "error", err)
+			broken++
+			l.cfg.Logger.Warn("dropped a frame of the service, which sends again what it hears nothing of", "error", err, "so_far", broken)
+			if broken > freeNonsense {
+				pause(ctx, nil, nonsensePause)
+			}
+		case errors.Is(err, websocket.ErrMessageTooBig):
+			return fmt.Errorf("a message of the service is over the limit of %d bytes, and cannot be read over: %w", wire.MaxFrameBytes, err)
 		case err != nil:
 			return closedError(err)
 		default:
@@ -156,6 +165,13 @@ func (l *Link) read(ctx context.Context, conn *websocket.Conn) error {
 		}
 	}
 }
+
+// What a service may say of nonsense on one channel before each more is followed
+// by a pause: it shall fill its own connection, not the host's log.
+const (
+	freeNonsense  = 20
+	nonsensePause = 500 * time.Millisecond
+)
 
 // closedError words the end of a control channel: the service has said why, or the
 // connection was cut.
@@ -195,7 +211,11 @@ func (l *Link) handle(f wire.Frame) {
 		}
 		l.acked(id)
 	default:
-		l.cfg.Logger.Debug("ignored a message of the service", "type", f.Type)
+		level := slog.LevelDebug
+		if !l.strange {
+			l.strange, level = true, slog.LevelInfo
+		}
+		l.cfg.Logger.Log(context.Background(), level, "passed over a message of the service: this agent serves commands, and nothing of this type", "type", f.Type)
 	}
 }
 

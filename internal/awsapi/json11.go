@@ -139,8 +139,9 @@ func rowOf(err error) errorRow {
 func (r errorRow) message(err error) string { return ssmrun.ErrorMessage(err) }
 
 // Internal tells whether err is a fault of the service, to be logged, rather
-// than an answer to the caller.
+// than an answer to the caller: also one for which it is not available, as a full
+// disk, which is told by its cause.
 func Internal(err error) bool {
 	var e *ssmrun.Error
-	return err != nil && (!errors.As(err, &e) || e.Code == ssmrun.CodeInternal)
+	return err != nil && (!errors.As(err, &e) || e.Code == ssmrun.CodeInternal || e.Code == ssmrun.CodeUnavailable && e.Err != nil)
 }

@@ -102,6 +102,10 @@ func (a *API) getOut(cmd *ssmrun.Command, inv *ssmrun.Invocation, p *ssmrun.Plug
 		StandardOutputContent: ssmrun.CutStream(p.Stdout, ssmrun.MaxStreamChars),
 		StandardErrorContent:  ssmrun.CutStream(p.Stderr, ssmrun.MaxStderrChars),
 	}
+	if p.Started.IsZero() && p.Stderr == "" && state.Status == ssmrun.Failed {
+		// Why the agent refused it; AWS has no member for that here.
+		out.StandardErrorContent = ssmrun.CutStream(inv.Trace, ssmrun.MaxStderrChars)
+	}
 	if !p.Finished.IsZero() {
 		elapsed := p.Finished.Sub(p.Started)
 		out.ExecutionStartDateTime = isoTime(p.Started)

@@ -140,9 +140,11 @@ func (d *Daemon) openData(ctx context.Context) (err error) {
 	if err := lockFile(d.lock); err != nil {
 		return fmt.Errorf("open %s: %w", d.cfg.Data, err)
 	}
-	if d.store, err = sqlite.Open(ctx, filepath.Join(d.cfg.Data, "ssmrun.db"), sqlite.Options{Logger: d.cfg.Logger}); err != nil {
-		return err
+	db, err := sqlite.Open(ctx, filepath.Join(d.cfg.Data, "ssmrun.db"), sqlite.Options{Logger: d.cfg.Logger})
+	if err != nil {
+		return err // and d.store stays nil, for Close
 	}
+	d.store = db
 	d.identity, err = identity.Open(identity.Config{Dir: d.cfg.Data, Account: d.cfg.Account, OtherAccounts: d.cfg.OtherAccounts, Key: d.cfg.Key, Store: d.store, Now: d.cfg.Now})
 	if err != nil {
 		return err

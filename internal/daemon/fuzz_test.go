@@ -134,7 +134,7 @@ func FuzzMessage(f *testing.F) {
 		f.Add(uint8(n), []byte(""))
 		f.Add(uint8(n), []byte("[]"))
 	}
-	agent := identity.Principal{Account: DefaultAccount, Region: DefaultRegion, InstanceID: id}
+	agent := identity.Principal{Account: DefaultAccount, Region: DefaultRegion, InstanceID: id, Role: identity.DefaultRole, Service: identity.ServiceSSM}
 	f.Fuzz(func(t *testing.T, n uint8, body []byte) {
 		op := ops[int(n)%len(ops)]
 		ctx := t.Context()

@@ -234,6 +234,18 @@ func (a *wireAgent) job(conn *websocket.Conn) wire.AgentJob {
 	}
 }
 
+// say sends a frame.
+func (a *wireAgent) say(conn *websocket.Conn, typ string, payload any) {
+	a.t.Helper()
+	f, err := wire.NewFrame(typ, time.Now(), payload)
+	if err == nil {
+		err = conn.Write(a.ctx, websocket.MessageBinary, f.Encode())
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
 func (a *wireAgent) send() (command string) {
 	a.t.Helper()
 	out, err := a.s.SSM().SendCommand(a.ctx, &ssm.SendCommandInput{
@@ -412,6 +424,54 @@ func TestDeliverySurvives(t *testing.T) {
 		a.success(m.MessageID)
 		a.success(m.MessageID) // it missed the answer
 		a.wantSuccess(command)
+	})
+	t.Run("restart before the acknowledgement, over the websocket", func(t *testing.T) {
+		t.Parallel()
+		s := testenv.Start(t, testenv.Options{})
+		a := registered(t, s)
+		command := a.send()
+		j := a.job(a.channel())
+		s.Kill()
+		s.Restart()
+		conn := a.channel()
+		if again := a.job(conn); again.JobID != j.JobID {
+			t.Errorf("%s, then %s", j.JobID, again.JobID)
+		}
+		a.say(conn, wire.TypeAgentJobAck, wire.AgentJobAck{JobID: j.JobID, StatusCode: wire.AckDuplicateCommand})
+		a.success(j.JobID)
+		a.wantSuccess(command)
+		s.Kill()
+		s.Restart()
+		a.reply(j.JobID, wire.StatusFailed, nil) // too late, and of a job that is over
+		a.wantSuccess(command)
+		next := a.send()
+		if k := a.job(a.channel()); k.JobID != wire.JobID(next, a.id) {
+			t.Errorf("what was over came again: %s", k.JobID)
+		}
+	})
+	t.Run("a cancel over a restart", func(t *testing.T) {
+		t.Parallel()
+		s := testenv.Start(t, testenv.Options{})
+		a := registered(t, s)
+		command := a.send()
+		conn := a.channel()
+		j := a.job(conn)
+		a.say(conn, wire.TypeAgentJobAck, wire.AgentJobAck{JobID: j.JobID, StatusCode: wire.AckOK})
+		a.reply(j.JobID, wire.StatusInProgress, nil)
+		if _, err := s.SSM().CancelCommand(a.ctx, &ssm.CancelCommandInput{CommandId: &command}); err != nil {
+			t.Fatal(err)
+		}
+		a.job(conn) // the cancel, of which the agent says nothing
+		s.Kill()
+		s.Restart()
+		var p wire.CancelPayload
+		if c := a.job(a.channel()); wire.Unmarshal([]byte(c.Content), &p) != nil || p.CancelMessageID != j.JobID {
+			t.Errorf("after the restart: %+v", c)
+		}
+		a.reply(j.JobID, wire.StatusCancelled, nil)
+		if status, _ := a.status(command); status != types.CommandInvocationStatusCancelled {
+			t.Errorf("status %s", status)
+		}
 	})
 	t.Run("a reconnect, and replies out of order", func(t *testing.T) {
 		t.Parallel()

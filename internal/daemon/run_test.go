@@ -458,6 +458,40 @@ func TestSecondServiceOnTheSameFolder(t *testing.T) {
 	}
 }
 
+// TestServeWithABadStore: a data folder that cannot be used ends the service with
+// the file, why, and what to do.
+func TestServeWithABadStore(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		file, content string
+		says          []string
+	}{
+		"no database":    {"ssmrun.db", strings.Repeat("no database ", 1000), []string{"ssmrun.db", "restore it from a backup"}},
+		"a bad identity": {"identity.json", "{", []string{"identity.json"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			data := filepath.Join(t.TempDir(), "data")
+			testenv.WriteFile(t, filepath.Join(data, c.file), c.content, 0o600)
+			wantNoStart(t, data, c.says...)
+		})
+	}
+}
+
+// wantNoStart starts a service that cannot be, and looks at what it says.
+func wantNoStart(t *testing.T, data string, says ...string) {
+	t.Helper()
+	out, err := exec.CommandContext(testenv.Context(t), testenv.Binary(t, "ssmrun"), "serve", "--data", data, "--listen", "127.0.0.1:0").CombinedOutput()
+	if err == nil || strings.Contains(string(out), "panic") {
+		t.Errorf("%v: %s", err, out)
+	}
+	for _, text := range says {
+		if !strings.Contains(string(out), text) {
+			t.Errorf("it does not say %q: %s", text, out)
+		}
+	}
+}
+
 func TestServeRefuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -134,6 +134,30 @@ func TestReplayedFrames(t *testing.T) {
 	}
 }
 
+// TestOutOfOrder: the end overtakes the step's result, that the first word, and all
+// of them the acknowledgement. Nothing is lost, and nothing goes back.
+func TestOutOfOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(t, time.Minute)
+	f := b.connect()
+	id := b.send()
+	j := f.job()
+	f.reply(j.JobID, wire.StatusSuccess, nil)
+	f.reply(j.JobID, wire.StatusInProgress, done)
+	f.reply(j.JobID, wire.StatusInProgress, nil)
+	f.ack(j.JobID, wire.AckBufferFull)
+	f.ack(j.JobID, wire.AckOK)
+	f.ack(j.JobID, wire.AckParseError)
+	other := b.send()
+	f.reply(f.job().JobID, wire.StatusSuccess, done)
+	if s, p := b.state(id), b.plugin(id); s.Status != ssmrun.Success || p.Stdout != "a\nb\n" {
+		t.Errorf("state %s, plugin %+v", s, p)
+	}
+	if s := b.state(other); s.Status != ssmrun.Success {
+		t.Errorf("the next one: %s", s)
+	}
+}
+
 // TestFlood: hundreds of replies, faster than they can be kept. All are
 // acknowledged, and what comes after them is served.
 func TestFlood(t *testing.T) {

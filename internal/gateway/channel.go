@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ var (
 	errClosing  = errors.New("the service is stopping")
 	errDropped  = errors.New("the instance is not registered any more")
 	errSilent   = errors.New("the agent does not answer")
+	errInside   = errors.New("the channel failed inside")
 )
 
 // openTimeout bounds how long an agent may take to send its opening frame, and
@@ -93,6 +95,7 @@ type channel struct {
 	cancel   context.CancelCauseFunc
 	box      *mailbox // once the channel is its instance's
 	wake     chan struct{}
+	probes   probes
 
 	window  window
 	waits   atomic.Bool // the reader waits for room in the window
@@ -103,8 +106,10 @@ type channel struct {
 	queue []outgoing // frames to write, other than jobs
 }
 
-// ServeChannel answers GET /v1/control-channel/ID and returns when the channel
-// is closed.
+// ServeChannel answers GET /v1/control-channel/ID. It returns as soon as the
+// websocket is there, or is refused: the channel goes on in a goroutine of its
+// own, so that nothing of the request is kept as long as an agent stays. Close
+// waits for it.
 func (g *Gateway) ServeChannel(w http.ResponseWriter, r *http.Request, instanceID string, p identity.Principal) {
 	if !mayOpen(p, instanceID) {
 		g.deny(w, instanceID, p, "it is another instance's")
@@ -128,30 +133,54 @@ func (g *Gateway) ServeChannel(w http.ResponseWriter, r *http.Request, instanceI
 		return
 	}
 	// The request is signed: nothing is left for an Origin to protect.
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	conn, err := websocket.Accept(upgrade{w}, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
 		g.cfg.Logger.Info("control channel refused", "instance", instanceID, "error", err)
 		return
 	}
 	conn.SetReadLimit(wire.MaxFrameBytes)
-	// Not r.Context(): a hijacked connection outlives its request's.
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
-	defer cancel(nil)
+	ctx, cancel := context.WithCancelCause(context.Background())
 	ch := &channel{
 		g: g, instance: instanceID, scope: inst.Scope, conn: conn, cancel: cancel,
 		log: g.cfg.Logger.With("instance", instanceID), wake: make(chan struct{}, 1),
 	}
-	if err := ch.open(ctx); err != nil {
-		ch.log.Info("control channel refused", "error", err)
-		_ = conn.Close(websocket.StatusPolicyViolation, "the opening frame is wrong")
-		return
-	}
-	if !g.addChannel(ch) {
+	if !g.enter(ch) {
+		cancel(errClosing)
 		_ = conn.Close(websocket.StatusGoingAway, errClosing.Error())
 		return
 	}
-	defer g.open.Done()
-	ch.serve(ctx)
+	go ch.run(ctx)
+}
+
+// run is the channel from its opening frame to its end.
+func (ch *channel) run(ctx context.Context) {
+	defer ch.cancel(nil)
+	err := ch.guarded(ctx, ch.open)
+	if ch.g.addChannel(ch, err == nil) {
+		defer ch.g.open.Done()
+		ch.serve(ctx)
+		return
+	}
+	ch.g.open.Done() // nothing is left to be done; the agent may take its time for a goodbye
+	if errors.Is(context.Cause(ctx), errClosing) {
+		_ = ch.conn.Close(websocket.StatusGoingAway, errClosing.Error())
+		return
+	}
+	ch.log.Info("control channel refused", "error", err)
+	_ = ch.conn.Close(websocket.StatusPolicyViolation, "the opening frame is wrong")
+}
+
+// guarded calls what handles an agent's frames, and makes an error of a panic in
+// it, as net/http does of one that happens in a request: it is to end the one
+// channel, not the service.
+func (ch *channel) guarded(ctx context.Context, f func(context.Context) error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			ch.log.Error("a channel failed inside", "panic", v, "stack", string(debug.Stack()))
+			err = errInside
+		}
+	}()
+	return f(ctx)
 }
 
 // open reads the opening text frame and checks its token.
@@ -186,15 +215,16 @@ func (ch *channel) serve(ctx context.Context) {
 	ch.log.Info("agent connected")
 	var wg sync.WaitGroup
 	wg.Go(func() { ch.write(ctx) })
-	wg.Go(func() { ch.probe(ctx) })
+	ch.beginProbes(ctx)
 	ch.g.offer(ctx, ch.box)
 	bye := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		defer close(bye)
 		ch.goodbye(context.Cause(ctx))
 	})
-	err := ch.read(ctx)
+	err := ch.guarded(ctx, ch.read)
 	ch.cancel(err)
+	ch.endProbes()
 	wg.Wait()
 	<-bye
 	ch.ended(context.Cause(ctx))
@@ -239,27 +269,6 @@ func leftCleanly(err error) bool {
 		return true
 	}
 	return false
-}
-
-// probe pings, so that an agent that vanished without a word is noticed.
-func (ch *channel) probe(ctx context.Context) {
-	tick := time.NewTicker(ch.g.cfg.Ping)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		ping, cancel := context.WithTimeout(ctx, ch.g.cfg.PingTimeout)
-		err := ch.conn.Ping(ping)
-		cancel()
-		if err != nil && !ch.waits.Load() { // else its answer may lie unread
-			ch.cancel(fmt.Errorf("%w: %w", errSilent, err))
-			return
-		}
-		ch.box.beat(ctx)
-	}
 }
 
 // read handles frames until the channel ends.

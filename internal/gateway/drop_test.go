@@ -15,9 +15,9 @@ import (
 )
 
 // dial asks for a channel, and gives the status of the answer.
-func (b *bundle) dial(url string) (*websocket.Conn, int) {
+func (b *bundle) dial(url string, o *websocket.DialOptions) (*websocket.Conn, int) {
 	b.t.Helper()
-	conn, resp, err := websocket.Dial(b.ctx, url, nil)
+	conn, resp, err := websocket.Dial(b.ctx, url, o)
 	if resp == nil {
 		b.t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestDrop(t *testing.T) {
 	if _, _, err := f.conn.Read(b.ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway || !strings.Contains(err.Error(), "not registered any more") {
 		t.Errorf("the channel of a dropped instance: %v", err)
 	}
-	if _, status := b.dial(b.url); status != http.StatusForbidden {
+	if _, status := b.dial(b.url, nil); status != http.StatusForbidden {
 		t.Errorf("it came back: %d", status)
 	}
 }
@@ -66,7 +66,7 @@ func TestReplacedIsToldSo(t *testing.T) {
 func TestDroppedWhileConnecting(t *testing.T) {
 	t.Parallel()
 	b := setup(t, time.Hour)
-	conn, _ := b.dial(b.url)
+	conn, _ := b.dial(b.url, nil)
 	b.must(b.store.Update(b.ctx, func(tx store.Tx) error { return tx.DeleteInstance(scope, instance) }))
 	b.gateway.Drop(instance)
 	b.must(conn.Write(b.ctx, websocket.MessageText, []byte(`{"MessageSchemaVersion":"1.0","RequestId":"r","TokenValue":"`+b.identity.ChannelToken(instance)+`"}`)))
@@ -87,7 +87,7 @@ func TestAnotherAccountsInstance(t *testing.T) {
 		b.gateway.ServeChannel(w, r, instance, caller)
 	}))
 	t.Cleanup(srv.Close)
-	if _, status := b.dial("ws" + strings.TrimPrefix(srv.URL, "http")); status != http.StatusForbidden {
+	if _, status := b.dial("ws"+strings.TrimPrefix(srv.URL, "http"), nil); status != http.StatusForbidden {
 		t.Errorf("its channel: %d", status)
 	}
 	_, err := b.gateway.Call(b.ctx, wire.OpUpdateInstanceInformation, caller, []byte(`{"InstanceId":"`+instance+`"}`))

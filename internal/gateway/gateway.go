@@ -63,8 +63,9 @@ type Gateway struct {
 	payloads payloads
 
 	mu      sync.Mutex
-	boxes   map[string]*mailbox // of the agents that are there, by instance
-	changed chan struct{}       // closed, and made anew, when boxes changes
+	boxes   map[string]*mailbox   // of the agents that are there, by instance
+	opening map[*channel]struct{} // that have not sent their opening frame yet
+	changed chan struct{}         // closed, and made anew, when boxes changes
 	closing bool
 	open    sync.WaitGroup // channels and polls
 
@@ -91,7 +92,7 @@ func New(cfg Config) *Gateway {
 			*d.is = d.standard
 		}
 	}
-	return &Gateway{cfg: cfg, boxes: map[string]*mailbox{}, changed: make(chan struct{})}
+	return &Gateway{cfg: cfg, boxes: map[string]*mailbox{}, opening: map[*channel]struct{}{}, changed: make(chan struct{})}
 }
 
 // Connected implements control.Deliverer.

@@ -292,8 +292,11 @@ func TestCancelOfWhatFoundNoRoom(t *testing.T) {
 	for range 4 { // the pause before it is offered again grows to 2 s
 		f.ack(f.job().JobID, wire.AckBufferFull)
 	}
-	for b.state(id).Details != ssmrun.DetailsDelayed {
-		b.control.Settled()
+	// What is acknowledged came after the last word on the job.
+	f.reply(wire.JobID("00000000-0000-4000-8000-000000000000", instance), wire.StatusInProgress, nil)
+	b.control.Settled()
+	if s := b.state(id); s.Details != ssmrun.DetailsDelayed {
+		t.Errorf("state %s while the agent has no room", s)
 	}
 	b.must(b.control.Cancel(b.ctx, scope, id, nil))
 	b.control.Settled()

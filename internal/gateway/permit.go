@@ -33,6 +33,8 @@ func (g *Gateway) refuseError(w http.ResponseWriter, err error) {
 		status = http.StatusForbidden
 	case ssmrun.CodeInternal:
 		status = http.StatusInternalServerError
+	case ssmrun.CodeUnavailable:
+		status = http.StatusServiceUnavailable
 	}
 	g.refuse(w, status, string(code), ssmrun.ErrorMessage(err))
 }

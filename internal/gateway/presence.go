@@ -38,11 +38,29 @@ func (g *Gateway) find(instanceID string) *mailbox {
 	return g.boxes[instanceID]
 }
 
-// addChannel makes ch its instance's channel. An older one is closed: an agent
-// that connects anew has lost it.
-func (g *Gateway) addChannel(ch *channel) bool {
+// enter counts a channel whose opening frame is still to come as one that Close
+// ends and waits for. It is false where the service is stopping.
+func (g *Gateway) enter(ch *channel) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.closing {
+		return false
+	}
+	g.opening[ch] = struct{}{}
+	g.open.Add(1)
+	return true
+}
+
+// addChannel makes ch, whose opening frame has come, its instance's channel where
+// that frame was right. An older one is closed: an agent that connects anew has
+// lost it.
+func (g *Gateway) addChannel(ch *channel, right bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.opening, ch)
+	if !right {
+		return false
+	}
 	b, ok := g.box(ch.scope, ch.instance)
 	if !ok {
 		return false
@@ -50,7 +68,6 @@ func (g *Gateway) addChannel(ch *channel) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	ch.box, ch.log = b, b.log // one logger is enough of each agent
-	g.open.Add(1)
 	old := b.channel
 	b.channel, b.clean = ch, false
 	if old != nil {
@@ -224,6 +241,9 @@ func (g *Gateway) Close(ctx context.Context) error {
 	var away []*mailbox
 	g.mu.Lock()
 	g.closing = true
+	for ch := range g.opening {
+		ch.cancel(errClosing)
+	}
 	for _, b := range g.boxes {
 		b.mu.Lock()
 		if b.channel != nil {

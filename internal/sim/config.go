@@ -36,6 +36,9 @@ type Config struct {
 	// Sources are the addresses that connections come from, in turns; empty
 	// leaves it to the system. One address has about 28,000 ports.
 	Sources []netip.Addr
+	// CAFile holds certificates, in PEM form, of authorities to trust beside the
+	// system's; "" for none.
+	CAFile string
 	// Dials is how many agents are let to register, and then to connect, at the
 	// same time at the start; 64.
 	Dials int

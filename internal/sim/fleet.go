@@ -34,7 +34,10 @@ func New(cfg Config) (*Fleet, error) {
 	}
 	f := &Fleet{cfg: cfg, docs: documents{steps: map[string][]step{}}}
 	for n := range max(1, len(cfg.Sources)) {
-		c := agentlink.NewHTTPClient()
+		c, err := cfg.newClient()
+		if err != nil {
+			return nil, err
+		}
 		t := c.Transport.(*http.Transport)
 		t.MaxIdleConnsPerHost = cfg.Dials // shared by many agents
 		if len(cfg.Sources) > 0 {
@@ -44,6 +47,17 @@ func New(cfg Config) (*Fleet, error) {
 		f.clients = append(f.clients, c)
 	}
 	return f, nil
+}
+
+func (c Config) newClient() (*http.Client, error) {
+	if c.CAFile == "" {
+		return agentlink.NewHTTPClient(), nil
+	}
+	client, err := agentlink.HTTPClientTrusting(c.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("--ca-file: %w", err)
+	}
+	return client, nil
 }
 
 // client is the n-th agent's: agents with the same source address share one.

@@ -75,6 +75,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (Config, error) {
 	f.SetOutput(io.Discard)
 	f.IntVar(&cfg.Agents, "agents", 0, "`number` of agents")
 	f.StringVar(&endpoint, "endpoint", "", "`URL` of the service: http://HOST:PORT or https://HOST:PORT")
+	f.StringVar(&cfg.CAFile, "ca-file", "", "PEM `file` with certificates of authorities to trust beside the system's, where the URL is https")
 	f.StringVar(&endpointFile, "endpoint-file", "", "`file` in which the service says where it is (endpoint.json of its data folder), read before every connect")
 	f.StringVar(&readyFile, "ready-file", "", "the service's ready `file`: where it is, and its own key, which then signs for every agent instead of role tokens")
 	f.StringVar(&cfg.Region, "region", "", "`region` of the instances; the file's where it is not given")

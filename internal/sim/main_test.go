@@ -76,6 +76,7 @@ func TestUsage(t *testing.T) {
 		"ID:CODE":              {"--agents=1", here, "--activation=x"},
 		"unexpected argument":  {"--agents=1", here, "x"},
 		"-source":              {"--agents=1", here, "--source=x"},
+		"--ca-file:":           {"--agents=1", here, "--ca-file=/no/such.pem"},
 		"may open":             {"--agents=100000000", here},
 	} {
 		var out, err bytes.Buffer

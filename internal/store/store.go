@@ -23,7 +23,8 @@ type Store interface {
 	// changes are durable. An error of fn undoes the changes of this fn alone
 	// and comes back as it is. fn may not use the context of another Update,
 	// must not block on anything outside, and may be run again after a failed
-	// commit: it must not have effects outside the transaction.
+	// commit: it must not have effects outside the transaction. Where the disk is
+	// full the error is coded ssmrun.CodeUnavailable.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// View runs fn in a transaction that only reads, on one snapshot. Every
 	// Update that has returned is visible to it.

@@ -96,6 +96,9 @@ func (a *genuineAgent) configure() {
 		"S3":       map[string]any{"Region": a.s.Region, "Endpoint": objects},
 		"Identity": map[string]any{"ConsumptionOrder": []string{"OnPrem"}},
 	}
+	if a.o.Metadata != "" {
+		config["Identity"] = map[string]any{"ConsumptionOrder": []string{"EC2"}}
+	}
 	b, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {
 		a.t.Fatal(err)
@@ -138,7 +141,12 @@ mount --bind "$I/hosts" /etc/hosts
 if [ -e /sbin/shutdown ]; then mount --bind "$I/shutdown" /sbin/shutdown; fi
 exec "$I/bin/amazon-ssm-agent" "$@"`
 	cmd := exec.Command("unshare", append([]string{"-m", "-p", "-f", "--mount-proc", "--kill-child=KILL", "sh", "-c", script, "agent"}, args...)...)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + a.path("home"), "I=" + a.dir, "AWS_EC2_METADATA_DISABLED=true", "SSL_CERT_FILE=" + a.o.CA}
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + a.path("home"), "I=" + a.dir, "SSL_CERT_FILE=" + a.o.CA}
+	if a.o.Metadata != "" {
+		cmd.Env = append(cmd.Env, "AWS_EC2_METADATA_SERVICE_ENDPOINT="+a.o.Metadata)
+	} else {
+		cmd.Env = append(cmd.Env, "AWS_EC2_METADATA_DISABLED=true")
+	}
 	cmd.Stdout, cmd.Stderr = &a.log, &a.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd
@@ -147,7 +155,7 @@ exec "$I/bin/amazon-ssm-agent" "$@"`
 // Start implements HostAgent.
 func (a *genuineAgent) Start() {
 	a.t.Helper()
-	if !a.registered {
+	if !a.registered && a.o.Metadata == "" {
 		id, code := a.s.Activation(a.o.InstanceID)
 		if err := a.inside("-register", "-id", id, "-code", code, "-region", a.s.Region, "-y").Run(); err != nil {
 			a.t.Fatalf("register amazon-ssm-agent: %v\n%s", err, a.Log())

@@ -48,6 +48,9 @@ type HostOptions struct {
 	Endpoint string
 	// TLS is https://HOST:PORT of the service, in a certificate of CA.
 	TLS, CA string
+	// Metadata is http://HOST:PORT of the instance's metadata, by which
+	// amazon-ssm-agent finds out who it is in place of an activation; "" for none.
+	Metadata string
 	// Domain is the one whose host names TLS answers to.
 	Domain string
 }

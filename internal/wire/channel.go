@@ -98,13 +98,13 @@ func EncodeChannelError(code, message string) []byte {
 }
 
 // DecodeChannelError reads the refusal of a channel. Both are "" where the body
-// is none.
+// is none, as a page of a proxy.
 func DecodeChannelError(body []byte) (code, message string) {
 	var r struct {
 		XMLName xml.Name
 		Message string
 	}
-	if len(body) > MaxOpenBytes || xml.Unmarshal(body, &r) != nil {
+	if len(body) > MaxOpenBytes || xml.Unmarshal(body, &r) != nil || strings.EqualFold(r.XMLName.Local, "html") {
 		return "", ""
 	}
 	return r.XMLName.Local, r.Message

@@ -495,7 +495,7 @@ func TestChannelError(t *testing.T) {
 	if code, message := DecodeChannelError([]byte("<AccessDeniedException></AccessDeniedException>")); code != CodeAccessDenied || message != "" {
 		t.Errorf("%s %s", code, message)
 	}
-	for _, bad := range []string{"", "<", "text", strings.Repeat(" ", MaxOpenBytes+1)} {
+	for _, bad := range []string{"", "<", "text", "<html>not here</html>", strings.Repeat(" ", MaxOpenBytes+1)} {
 		if code, message := DecodeChannelError([]byte(bad)); code != "" || message != "" {
 			t.Errorf("%.20q: %s %s", bad, code, message)
 		}

@@ -30,7 +30,7 @@ trap 'rm -rf "$work"' EXIT INT TERM
 SSMRUN_AGENT_REPORT=$work/table
 export SSMRUN_AGENT_REPORT
 status=0
-go test -count=1 -timeout 30m -run TestConformance ./test/genuine-agent >"$work/log" 2>&1 || status=$?
+go test -count=1 -timeout 30m -run 'TestConformance|TestInstanceProfile' ./test/genuine-agent >"$work/log" 2>&1 || status=$?
 [ "$status" = 0 ] || cat "$work/log"
 cat "$work/table"
 exit "$status"

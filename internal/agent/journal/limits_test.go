@@ -2,7 +2,9 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -86,6 +88,9 @@ func TestUnreadableFile(t *testing.T) {
 	must(t, os.MkdirAll(dir, 0o700))
 	path := filepath.Join(dir, cmdID+suffix)
 	must(t, os.Symlink(path, path))
+	if _, err := os.ReadFile(path); errors.Is(err, fs.ErrNotExist) {
+		t.Skip("this system takes a link to itself for a file that is not there")
+	}
 	j := open()
 	e, ok := j.Lookup(cmdID)
 	if !ok || e.Damaged() == nil || e.Finished() {

@@ -51,6 +51,8 @@ func (u *Uploader) fail(ctx context.Context, bucket, key string, err error) *Err
 			e.Reason += " (the instance's role needs s3:PutObject on it)"
 		case "NoSuchBucket":
 			e.Reason += " (make the bucket, or name another)"
+		case "InsufficientStorage":
+			e.Reason += " (the S3 endpoint's disk is full: free some space there)"
 		}
 	case cause != nil, errors.Is(err, context.DeadlineExceeded):
 		e.Reason = errLate.Error()

@@ -3,10 +3,12 @@ package output
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 
 	"ssmrun/internal/agentlink"
+	"ssmrun/internal/sigv4"
 )
 
 func TestPathStyle(t *testing.T) {
@@ -31,7 +33,17 @@ func TestReasons(t *testing.T) {
 	keys := func(context.Context) (agentlink.Credentials, error) {
 		return agentlink.Credentials{}, errors.New("the service is away")
 	}
+	given := func(context.Context) (agentlink.Credentials, error) {
+		return agentlink.Credentials{Keys: sigv4.Keys{AccessKeyID: "AKIA", SecretAccessKey: "x"}}, nil
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	away := l.Addr().String()
+	l.Close()
 	for want, u := range map[string]*Uploader{
+		"S3 cannot be reached at " + away + ": ": New(Config{Credentials: given, Endpoint: agentlink.FixedEndpoint("http://" + away), Region: "us-east-1"}),
 		"the service is away": New(Config{Credentials: keys, Endpoint: agentlink.FixedEndpoint("http://127.0.0.1:1"), Region: "us-east-1"}),
 		"no file":             New(Config{Credentials: keys, Endpoint: func() (string, error) { return "", errors.New("no file") }}),
 		"want http://":        New(Config{Credentials: keys, Endpoint: agentlink.FixedEndpoint("nonsense")}),

@@ -14,6 +14,7 @@ const (
 	ChannelNonsense  = "nonsense"  // CreateControlChannel is answered with no XML
 	ChannelHangs     = "hangs"     // the websocket is not answered
 	ChannelBlocked   = "blocked"   // a proxy answers the websocket with 403
+	ChannelRefused   = "refused"   // the service refuses the websocket and says why
 	ChannelShort     = "short"     // the websocket is closed once it is open
 	ChannelNoUpgrade = "noupgrade" // the websocket is answered 200
 )
@@ -38,6 +39,9 @@ func (s *Server) spoil(w http.ResponseWriter, r *http.Request, set Settings) boo
 	case set.Channel == ChannelBlocked && !first:
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, "<html>websockets are not allowed here</html>")
+	case set.Channel == ChannelRefused && !first:
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write(wire.EncodeChannelError(wire.CodeAccessDenied, "For instance i: there is no such instance."))
 	case set.Channel == ChannelNoUpgrade && !first:
 		w.WriteHeader(http.StatusOK)
 	default:

@@ -54,7 +54,7 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	}
 	if err := db.open(ctx); err != nil {
 		_ = db.closeAll() // why it could not be opened says more
-		return nil, fmt.Errorf("open store %s: %w", path, explain(err))
+		return nil, fmt.Errorf("open store %s: %w", path, hinted(err))
 	}
 	return db, nil
 }
@@ -106,7 +106,7 @@ func (db *DB) Close() error {
 		db.mu.Unlock()
 		db.active.Wait()
 		if err := db.closeAll(); err != nil {
-			db.err = fmt.Errorf("close store %s: %w", db.path, explain(err))
+			db.err = fmt.Errorf("close store %s: %w", db.path, hinted(err))
 		}
 	})
 	return db.err

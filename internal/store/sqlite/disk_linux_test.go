@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"ssmrun"
 	"ssmrun/internal/store"
 	"ssmrun/internal/store/sqlite"
 )
@@ -60,6 +61,9 @@ func TestDiskFull(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "disk is full") || !strings.Contains(err.Error(), "free some space") ||
 		!strings.Contains(err.Error(), path) {
 		t.Fatalf("after %d commands: %v, want an error of a full disk", n, err)
+	}
+	if got := ssmrun.ErrorCode(err); got != ssmrun.CodeUnavailable || !strings.Contains(ssmrun.ErrorMessage(err), "disk of the service's data folder is full") {
+		t.Errorf("callers see %s %q", got, ssmrun.ErrorMessage(err))
 	}
 	if n == 0 {
 		t.Fatal("nothing fitted on the disk")

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"modernc.org/sqlite"
+
+	"ssmrun"
 )
 
 // Primary result codes of SQLite that this package tells apart.
@@ -37,10 +39,23 @@ func code(err error) int {
 	return 0
 }
 
-// explain adds the next step to an error of SQLite.
-func explain(err error) error {
+// hinted adds the next step to an error of SQLite.
+func hinted(err error) error {
 	if hint, ok := hints[code(err)]; ok {
 		return fmt.Errorf("%w; %s", err, hint)
 	}
 	return err
+}
+
+// explain is hinted for what a call wanted to do. That the disk is full is for
+// callers to know too: it is no fault of the service's code, and what failed for
+// it was undone, so that it can be called again.
+func explain(err error) error {
+	if code(err) == codeFull {
+		return &ssmrun.Error{
+			Code: ssmrun.CodeUnavailable, Err: hinted(err),
+			Message: "The disk of the service's data folder is full. Nothing of this call was kept: free some space there and call again.",
+		}
+	}
+	return hinted(err)
 }
