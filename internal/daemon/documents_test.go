@@ -237,12 +237,10 @@ func TestDocumentsAreWarnedOf(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	log := s.Log()
 	for _, want := range []string{"become part of a script.*document=FromFile.*ENV_VAR", "become part of a script.*document=Unchecked", "allowedPattern is not checked.*document=Unchecked"} {
-		if !regexp.MustCompile(want).MatchString(log) {
-			t.Errorf("the log has no %q:\n%s", want, log)
-		}
+		testenv.WaitFor(ctx, t, "the log to have "+want, func() (bool, error) { return regexp.MustCompile(want).MatchString(s.Log()), nil })
 	}
+	log := s.Log()
 	if strings.Contains(log, "document=Bounded") {
 		t.Errorf("a bounded value is warned of:\n%s", log)
 	}

@@ -42,7 +42,7 @@ var sections = []section{
 	{"Prerequisites", "P", 4},
 	{"Common documents", "C", 6},
 	{"Beyond the page", "X", 7},
-	{"Agents, where AWS says little", "G", 3},
+	{"Agents, where AWS says little", "G", 4},
 }
 
 type section struct {
