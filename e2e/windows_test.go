@@ -72,7 +72,7 @@ func TestWindows(t *testing.T) {
 }
 
 // anywhere is a document for every platform by its plugins, whose steps have no
-// precondition: so the shell's gets to the agent.
+// precondition: so it gets to the agent, which has no plugin for its second step.
 const anywhere = `{"schemaVersion":"2.2","mainSteps":[
 	{"action":"aws:runShellScript","name":"shell","inputs":{"runCommand":["echo x"]}},
 	{"action":"aws:runPowerShellScript","name":"power","inputs":{"runCommand":["echo x"]}}]}`
@@ -133,13 +133,13 @@ func windowsAgent(t *testing.T, program func(ctx context.Context, args ...string
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &ssm.GetCommandInvocationInput{CommandId: sent.Command.CommandId, InstanceId: &id, PluginName: aws.String("shell")}
+	in := &ssm.GetCommandInvocationInput{CommandId: sent.Command.CommandId, InstanceId: &id, PluginName: aws.String("power")}
 	_ = ssm.NewCommandExecutedWaiter(s.SSM()).Wait(ctx, in, time.Minute) // it fails, as it shall
 	got, err := s.SSM().GetCommandInvocation(ctx, in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := aws.ToString(got.StandardErrorContent); got.Status != types.CommandInvocationStatusFailed || got.ResponseCode != 1 || !strings.Contains(text, "runs on Linux and macOS") {
+	if text := aws.ToString(got.StandardErrorContent); got.Status != types.CommandInvocationStatusFailed || got.ResponseCode != 1 || !strings.Contains(text, "aws:runPowerShellScript is not one that this agent runs") {
 		t.Errorf("%s, code %d, stderr %q", got.Status, got.ResponseCode, text)
 	}
 }

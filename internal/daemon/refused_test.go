@@ -62,7 +62,7 @@ func TestRefusedByTheAgent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantReason(t, s, *out.Command.CommandId, infoIDs(list)[0], "51499", "bytes are free for the agent's folder", "free some space on the instance and send the command again")
+		wantReason(t, s, *out.Command.CommandId, infoIDs(list)[0], "51499", "are free for the agent's folder", "free some space on the instance and send the command again")
 	})
 	const reason = "the document X cannot be read: \"mainSteps\" must be a list"
 	t.Run("over the websocket", func(t *testing.T) {

@@ -28,6 +28,8 @@ func (s subject) channel() string {
 	return "ssmmessages"
 }
 
+func (s subject) column() string { return s.agent + ", " + s.channel() }
+
 func subjects() []subject {
 	own := func(t *testing.T, s *testenv.Service, o testenv.HostOptions) testenv.HostAgent {
 		return testenv.OwnAgent(t, s, o)
@@ -51,6 +53,7 @@ func TestConformance(t *testing.T) {
 	var table report
 	t.Cleanup(func() { table.write(t) })
 	for _, s := range subjects() {
+		table.columns = append(table.columns, s.column())
 		t.Run(s.agent+"/"+s.channel(), func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t, s)
@@ -105,14 +108,6 @@ func (r *report) add(s subject, name string, t *testing.T) {
 	if r.cells == nil {
 		r.cells = map[string]map[string]string{}
 	}
-	column := s.agent + ", " + s.channel()
-	found := false
-	for _, c := range r.columns {
-		found = found || c == column
-	}
-	if !found {
-		r.columns = append(r.columns, column)
-	}
 	if r.cells[name] == nil {
 		r.cells[name] = map[string]string{}
 	}
@@ -123,7 +118,7 @@ func (r *report) add(s subject, name string, t *testing.T) {
 	case t.Failed():
 		word = "NO"
 	}
-	r.cells[name][column] = word
+	r.cells[name][s.column()] = word
 }
 
 func (r *report) write(t *testing.T) {

@@ -44,9 +44,9 @@ func TestReasons(t *testing.T) {
 	l.Close()
 	for want, u := range map[string]*Uploader{
 		"S3 cannot be reached at " + away + ": ": New(Config{Credentials: given, Endpoint: agentlink.FixedEndpoint("http://" + away), Region: "us-east-1"}),
-		"the service is away": New(Config{Credentials: keys, Endpoint: agentlink.FixedEndpoint("http://127.0.0.1:1"), Region: "us-east-1"}),
-		"no file":             New(Config{Credentials: keys, Endpoint: func() (string, error) { return "", errors.New("no file") }}),
-		"want http://":        New(Config{Credentials: keys, Endpoint: agentlink.FixedEndpoint("nonsense")}),
+		"the service is away":                    New(Config{Credentials: keys, Endpoint: agentlink.FixedEndpoint("http://127.0.0.1:1"), Region: "us-east-1"}),
+		"no file":                                New(Config{Credentials: keys, Endpoint: func() (string, error) { return "", errors.New("no file") }}),
+		"want http://":                           New(Config{Credentials: keys, Endpoint: agentlink.FixedEndpoint("nonsense")}),
 	} {
 		s := u.Stream(t.Context(), Target{Bucket: "bucket", Key: "key", Name: "stdout", Dir: t.TempDir()})
 		_, _ = s.Write([]byte("x"))
