@@ -131,7 +131,7 @@ func (ch *channel) acknowledged(ctx context.Context, ack wire.AgentJobAck, leave
 		leave()
 		return nil
 	}
-	d, ok := ch.box.take(ack.JobID)
+	d, ok := ch.box.take(ack.JobID, false)
 	switch {
 	case !ok: // of a job that was replaced or sent twice
 		leave()

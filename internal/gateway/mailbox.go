@@ -44,6 +44,7 @@ type mailbox struct {
 	offered  bool        // what waited was offered; see Gateway.offer
 	offering bool        // that is being done
 	clean    bool        // the websocket's agent said that it goes
+	deaf     bool        // the websocket is for other things: the agent takes jobs by polls
 	stored   time.Time   // the last heartbeat in the store
 }
 
@@ -59,6 +60,7 @@ type job struct {
 	pause    time.Duration // until the time after
 	busy     bool          // the agent had no room for it
 	polled   bool          // handed out last by a long poll
+	sent     time.Time     // when handed out first over the websocket that is open; zero for never
 	loose    int           // how often handed out without an answer, here or by another mailbox
 }
 
@@ -164,12 +166,18 @@ func (b *mailbox) byChannel(ch *channel) (list []job, next time.Duration) {
 	if b.channel != ch || len(b.jobs) == 0 { // another has taken its place, or there is nothing
 		return nil, time.Hour
 	}
+	if b.deaf && (b.poll != nil || b.grace != nil) {
+		return nil, time.Hour
+	}
 	return b.takeForChannel()
 }
 
 func (b *mailbox) takeForChannel() (list []job, next time.Duration) {
 	for _, j := range b.due(maxDue, &next) {
 		j.polled, j.loose = false, j.loose+1
+		if j.sent.IsZero() {
+			j.sent = b.g.cfg.Now()
+		}
 		j.next = b.g.cfg.Now().Add(b.g.cfg.Resend)
 		next = min(next, b.g.cfg.Resend)
 		list = append(list, *j)
@@ -181,17 +189,24 @@ func (b *mailbox) takeForChannel() (list []job, next time.Duration) {
 const maxDue = 64
 
 // byPoll takes what p is answered with, hidden from later polls for a time, and
-// tells when there will be more. While a websocket is open there is nothing: that
-// is faster, and an agent that gets a job both ways would have to refuse one.
-// again are those of the list that were handed out before, without a word.
+// tells when there will be more. While a websocket is open there is only what got no
+// answer there in time: that is faster, and an agent that gets a job both ways has to
+// refuse one. But amazon-ssm-agent before 3.1 opens it for sessions alone, goes on
+// polling, and passes over jobs that come there; see deaf. again are those of the list that were handed out before, without a word.
 func (b *mailbox) byPoll(p *poll, hidden time.Duration) (list []job, again []ssmrun.Delivery, next time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.poll != p || b.channel != nil {
+	if b.poll != p {
 		return nil, nil, time.Hour
 	}
 	bytes := 0
-	for _, j := range b.due(maxMessages, &next) {
+	var ready []*job
+	if b.channel == nil || b.deaf {
+		ready = b.due(maxMessages, &next)
+	} else {
+		ready = b.unanswered(maxMessages, &next)
+	}
+	for _, j := range ready {
 		if bytes += len(j.content); bytes > maxMessageBytes && len(list) > 0 {
 			break
 		}
@@ -203,6 +218,30 @@ func (b *mailbox) byPoll(p *poll, hidden time.Duration) (list []job, again []ssm
 		list = append(list, *j)
 	}
 	return list, again, next
+}
+
+// unanswered gives at most limit jobs of which an agent whose websocket is open has
+// said nothing there for Config.Resend; next is when there may be others. b.mu is
+// held.
+func (b *mailbox) unanswered(limit int, next *time.Duration) []*job {
+	now := b.g.cfg.Now()
+	*next = time.Hour
+	var list []*job
+	for _, j := range b.jobs {
+		wait := b.g.cfg.Resend
+		if !j.sent.IsZero() {
+			wait = j.sent.Add(b.g.cfg.Resend).Sub(now)
+		}
+		switch {
+		case j.polled || j.busy:
+		case wait > 0:
+			*next = min(*next, max(wait, time.Millisecond))
+		case len(list) < limit:
+			list = append(list, j)
+		}
+	}
+	slices.SortFunc(list, func(x, y *job) int { return cmp.Compare(x.number, y.number) })
+	return list
 }
 
 // due gives at most limit jobs that have to be handed out now, cancels first,
@@ -239,6 +278,7 @@ func (b *mailbox) due(limit int, next *time.Duration) []*job {
 // time. b.mu is held.
 func (b *mailbox) lost() {
 	for _, j := range b.jobs {
+		j.sent = time.Time{}
 		if !j.polled {
 			j.next, j.busy = time.Time{}, false
 		}
@@ -265,9 +305,10 @@ func (b *mailbox) drop(id string) {
 	delete(b.jobs, id)
 }
 
-// take takes out the job that the agent has spoken of; ok is false where there is
-// none, because it was replaced, or handed out twice, or by another process.
-func (b *mailbox) take(id string) (d ssmrun.Delivery, ok bool) {
+// take takes out the job that the agent has spoken of, over its websocket or, with
+// polled, by a call; ok is false where there is none, because it was replaced, or
+// handed out twice, or by another process.
+func (b *mailbox) take(id string, polled bool) (d ssmrun.Delivery, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	j := b.jobs[id]
@@ -275,6 +316,13 @@ func (b *mailbox) take(id string) (d ssmrun.Delivery, ok bool) {
 		return d, false
 	}
 	delete(b.jobs, id)
+	switch {
+	case !polled:
+		b.deaf = false
+	case b.channel != nil && j.polled && !j.sent.IsZero() && !b.deaf:
+		b.deaf = true
+		b.log.Info("the agent takes commands by polls although its control channel is open")
+	}
 	return j.delivery, true
 }
 

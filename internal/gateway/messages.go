@@ -92,7 +92,7 @@ func (m *spoken) take(id string) (d ssmrun.Delivery, ok bool) {
 	if m.box == nil {
 		return d, false
 	}
-	return m.box.take(id)
+	return m.box.take(id, true)
 }
 
 // acknowledgeMessage: the agent has a message. It is answered once that is

@@ -197,6 +197,40 @@ func TestWebsocketFirst(t *testing.T) {
 	}
 }
 
+// TestChannelForSessionsAlone: amazon-ssm-agent before 3.1 opens the websocket, passes
+// over jobs there, and goes on polling. What got no answer there comes by a poll, and
+// what follows comes there alone, until the websocket speaks or the polls end.
+func TestChannelForSessionsAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 20*time.Millisecond)
+	f := b.connect()
+	waiting := b.polled(10)
+	first := b.send()
+	if j := f.job(); j.JobID != wire.JobID(first, instance) {
+		t.Errorf("job %s", j.JobID)
+	}
+	m := b.one(<-waiting)
+	if m.MessageID != wire.JobID(first, instance) {
+		t.Errorf("message %s, want %s", m.MessageID, wire.JobID(first, instance))
+	}
+	b.acknowledge(m.MessageID)
+	b.sendReply(m.MessageID, wire.StatusSuccess, done)
+	waiting = b.polled(10)
+	second := b.send()
+	if m := b.one(<-waiting); m.MessageID != wire.JobID(second, instance) {
+		t.Errorf("message %s, want the second", m.MessageID)
+	}
+	b.acknowledge(wire.JobID(second, instance))
+	b.sendReply(wire.JobID(second, instance), wire.StatusSuccess, done)
+	// A reply over the websocket, of which only the first command has come there.
+	f.reply(wire.JobID(second, instance), wire.StatusSuccess, done)
+	for _, id := range []string{first, second} {
+		if s := b.state(id); s.Status != ssmrun.Success {
+			t.Errorf("%s: state %s", id, s)
+		}
+	}
+}
+
 // TestPolledMessageIsNotSentTwice: what a poll has taken is hidden from the
 // websocket as from other polls, and comes again there.
 func TestPolledMessageIsNotSentTwice(t *testing.T) {

@@ -69,7 +69,7 @@ func (g *Gateway) addChannel(ch *channel, right bool) bool {
 	defer b.mu.Unlock()
 	ch.box, ch.log = b, b.log // one logger is enough of each agent
 	old := b.channel
-	b.channel, b.clean = ch, false
+	b.channel, b.clean, b.deaf = ch, false, false
 	if old != nil {
 		old.cancel(errReplaced)
 	}
@@ -87,7 +87,7 @@ func (g *Gateway) removeChannel(ch *channel, clean bool) bool {
 	if b.channel != ch {
 		return false
 	}
-	b.channel, b.clean, b.last = nil, clean, g.cfg.Now()
+	b.channel, b.clean, b.last, b.deaf = nil, clean, g.cfg.Now(), false
 	if b.poll != nil || b.grace != nil {
 		b.lost()
 		return false
@@ -159,7 +159,8 @@ func (g *Gateway) lapse(b *mailbox, n uint64) {
 	b.mu.Lock()
 	away := false
 	if b.grace != nil && b.graces == n {
-		b.grace = nil
+		b.grace, b.deaf = nil, false
+		b.poke()
 		away = b.channel == nil && g.boxes[b.instance] == b
 	}
 	if away {

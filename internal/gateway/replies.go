@@ -75,7 +75,7 @@ func (ch *channel) replied(reply wire.AgentJobReply, messageID string, leave fun
 		kept(nil)
 		return
 	}
-	ch.box.take(reply.JobID) // a reply says as much as an acknowledgement that was lost
+	ch.box.take(reply.JobID, false) // a reply says as much as an acknowledgement that was lost
 	ch.g.cfg.Control.Report(ch.scope, report, func(err error) {
 		if err != nil {
 			err = fmt.Errorf("keep the reply of %s: %w", report.CommandID, err)
