@@ -198,6 +198,7 @@ var checks = []check{
 		if err := os.WriteFile(h.file("goon"), nil, 0o600); err != nil {
 			h.Fatal(err)
 		}
+		h.patience = 7 * time.Minute // as above
 		h.want(c, "", "Success", 0, "result\n")
 		if b, err := os.ReadFile(h.file("killed")); string(b) != "x\n" {
 			h.Errorf("begun %q %v", b, err)
