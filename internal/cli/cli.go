@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -82,7 +81,7 @@ func newRoot(stdio Stdio) *cobra.Command {
 	}
 	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	// For a terminal of 80 columns.
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
+	root.SetUsageFunc(usage)
 	root.AddCommand(newRun(stdio), newTry(stdio), newShow(stdio), newCommands(stdio), newCancel(stdio), newInstances(stdio), newDocuments(stdio), newServe(stdio), newAgent(stdio), newEnv(stdio))
 	return root
 }
