@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -207,20 +208,37 @@ func (a *Agent) stop(cause error) {
 	}
 }
 
-// janitor tidies the journal now and then.
+// restAfter is how long after the last command the agent gives memory back.
+const restAfter = 5 * time.Second
+
+// janitor tidies the journal now and then, and gives the memory that commands took
+// back to the system: an agent rests nearly always.
 func (a *Agent) janitor(ctx context.Context) {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
+	rest := time.NewTimer(restAfter) // the start took some, too
+	defer rest.Stop()
+	a.tidyJournal()
 	for {
-		if err := a.journal.Tidy(); err != nil {
-			a.log.Error("tidy journal", "error", err)
-		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-rest.C:
+			if !a.busy() {
+				debug.FreeOSMemory()
+			}
+			continue
 		case <-tick.C:
 		case <-a.tidy:
+			rest.Reset(restAfter)
 		}
+		a.tidyJournal()
+	}
+}
+
+func (a *Agent) tidyJournal() {
+	if err := a.journal.Tidy(); err != nil {
+		a.log.Error("tidy journal", "error", err)
 	}
 }
 
