@@ -242,14 +242,14 @@ func TestConstrained(t *testing.T) {
 		t.Fatal(err)
 	}
 	der, err := x509.CreateCertificate(nil, &x509.Certificate{
-		SerialNumber: parent.SerialNumber, DNSNames: []string{"deb.debian.org"},
+		SerialNumber: parent.SerialNumber, DNSNames: []string{"elsewhere.example"},
 		NotBefore: begin.Add(-time.Hour), NotAfter: begin.Add(time.Hour),
 	}, parent, parent.PublicKey, stolen.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	forged := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: stolen.PrivateKey}
-	_, err = handshake(t, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return forged, nil }, pool(t, ca.File()), "deb.debian.org", c.Now)
+	_, err = handshake(t, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return forged, nil }, pool(t, ca.File()), "elsewhere.example", c.Now)
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); !ok || invalid.Reason != x509.CANotAuthorizedForThisName {
 		t.Errorf("a forged certificate: %v", err)
 	}
