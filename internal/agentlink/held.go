@@ -42,29 +42,21 @@ func (p *poller) hold(m wire.Message) {
 // offer offers what is held, oldest first, until polled is closed. What it holds
 // then comes by the next way.
 func (p *poller) offer(ctx context.Context, polled <-chan struct{}) {
-	tick := time.NewTicker(heldEvery)
-	defer tick.Stop()
+	defer p.letGo()
 	for {
 		select {
 		case <-p.holds:
 		case <-polled:
-			p.letGo()
 			return
 		}
-		for p.offerAll() {
-			select {
-			case <-tick.C:
-			case <-polled:
-				p.letGo()
-				return
-			case <-ctx.Done():
-				return
-			}
+		for !closed(polled) && ctx.Err() == nil && p.offerAll() {
+			pause(ctx, polled, heldEvery)
 		}
 	}
 }
 
-// offerAll offers each once and tells whether some are left.
+// offerAll offers each once, up to the first that there is no room for, and tells
+// whether some are left. Nobody else takes of what is held while polls go on.
 func (p *poller) offerAll() bool {
 	for {
 		p.mu.Lock()
@@ -75,14 +67,13 @@ func (p *poller) offerAll() bool {
 			return false
 		}
 		first := p.held[0]
-		p.held = p.held[1:]
 		p.mu.Unlock()
 		if _, room := p.hand(first.message); !room {
-			p.mu.Lock()
-			p.held = append([]held{first}, p.held...)
-			p.mu.Unlock()
 			return true
 		}
+		p.mu.Lock()
+		p.held = p.held[1:]
+		p.mu.Unlock()
 	}
 }
 

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -334,72 +333,6 @@ func program(verb string, args ...string) Spec {
 	return Spec{
 		Path: self, Args: append([]string{helperArg, verb}, args...), ID: "test",
 		Env: []string{"EXECUTOR_TEST=yes"},
-	}
-}
-
-func start(t *testing.T, e *Executor, s Spec) *Process {
-	t.Helper()
-	p, err := e.Start(t.Context(), s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.Kill(errors.New("test is over"))
-		p.Wait()
-	})
-	return p
-}
-
-func wait(t *testing.T, p *Process) Result {
-	t.Helper()
-	select {
-	case <-p.Done():
-		return p.Wait()
-	case <-time.After(30 * time.Second):
-		t.Fatal("the step is not over after 30 s")
-		panic("unreachable")
-	}
-}
-
-func run(t *testing.T, e *Executor, s Spec) (res Result, stdout, stderr string) {
-	t.Helper()
-	out, errOut := NewCapture(1<<20), NewCapture(1<<20)
-	s.Stdout, s.Stderr = out, errOut
-	res = wait(t, start(t, e, s))
-	if res.Err != nil {
-		t.Fatalf("machinery: %v", res.Err)
-	}
-	return res, string(out.Head()), string(errOut.Head())
-}
-
-// lines is a sink that hands over each line as it comes.
-type lines struct {
-	ch   chan string
-	rest []byte
-}
-
-func newLines() *lines { return &lines{ch: make(chan string, 100)} }
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.rest = append(l.rest, p...)
-	for {
-		line, rest, ok := bytes.Cut(l.rest, []byte("\n"))
-		if !ok {
-			return len(p), nil
-		}
-		l.ch <- strings.TrimSuffix(string(line), "\r")
-		l.rest = rest
-	}
-}
-
-func (l *lines) next(t *testing.T) string {
-	t.Helper()
-	select {
-	case s := <-l.ch:
-		return s
-	case <-time.After(20 * time.Second):
-		t.Fatal("no line came")
-		return ""
 	}
 }
 

@@ -166,14 +166,8 @@ func (g *Gateway) updateInformation(ctx context.Context, p identity.Principal, b
 	if err := g.permit(ctx, p, "ssm:"+wire.OpUpdateInstanceInformation); err != nil {
 		return nil, err
 	}
-	if !p.Agent() { // the ids of instances are those of all accounts
-		inst, err := g.instance(ctx, req.InstanceID)
-		if err != nil {
-			return nil, err
-		}
-		if inst.Scope.Account != p.Account {
-			return nil, notRegistered(req.InstanceID)
-		}
+	if _, err := g.scopeOf(ctx, p, req.InstanceID); err != nil {
+		return nil, err
 	}
 	now := g.cfg.Now().UTC()
 	note := func(i *ssmrun.Instance) {
@@ -207,6 +201,22 @@ func (g *Gateway) updateInformation(ctx context.Context, p identity.Principal, b
 		}
 	}
 	return struct{}{}, err
+}
+
+// scopeOf gives the scope of an instance that p may speak for: its own, or one of
+// its account, because the ids of instances are those of all accounts.
+func (g *Gateway) scopeOf(ctx context.Context, p identity.Principal, instanceID string) (ssmrun.Scope, error) {
+	if p.Agent() { // its key was found to be that of an instance that is there
+		return ssmrun.Scope{Account: p.Account, Region: p.Region}, nil
+	}
+	inst, err := g.instance(ctx, instanceID)
+	if err != nil {
+		return ssmrun.Scope{}, err
+	}
+	if inst.Scope.Account != p.Account {
+		return ssmrun.Scope{}, notRegistered(instanceID)
+	}
+	return inst.Scope, nil
 }
 
 func (g *Gateway) instance(ctx context.Context, id string) (*ssmrun.Instance, error) {

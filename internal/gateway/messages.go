@@ -54,17 +54,7 @@ func (g *Gateway) addressee(ctx context.Context, p identity.Principal, instanceI
 		g.cfg.Logger.Warn("refuse an agent's call for another instance", "agent", p.InstanceID, "instance", instanceID)
 		return ssmrun.Scope{}, ssmrun.Errorf(codeInvalidDestination, "%s may not speak for instance %s.", p.ARN, instanceID)
 	}
-	if p.Agent() { // its key was found to be that of an instance that is there
-		return ssmrun.Scope{Account: p.Account, Region: p.Region}, nil
-	}
-	inst, err := g.instance(ctx, instanceID)
-	if err != nil {
-		return ssmrun.Scope{}, err
-	}
-	if inst.Scope.Account != p.Account {
-		return ssmrun.Scope{}, notRegistered(instanceID)
-	}
-	return inst.Scope, nil
+	return g.scopeOf(ctx, p, instanceID)
 }
 
 // spoken is a message that an agent speaks of.

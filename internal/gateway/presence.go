@@ -218,22 +218,28 @@ func (g *Gateway) offer(ctx context.Context, b *mailbox) {
 func (g *Gateway) Drop(instanceID string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	b := g.boxes[instanceID]
-	if b == nil {
-		return
+	if b := g.boxes[instanceID]; b != nil {
+		g.end(b, errDropped)
 	}
+}
+
+// end ends all ways to an agent. Where none is open its mailbox is forgotten at
+// once, which is told. g.mu is held.
+func (g *Gateway) end(b *mailbox, cause error) (forgotten bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.channel != nil {
-		b.channel.cancel(errDropped)
+		b.channel.cancel(cause)
 	}
 	if b.poll != nil {
-		b.poll.cancel(errDropped)
+		b.poll.cancel(cause)
 	}
 	b.endGrace()
-	if b.channel == nil && b.poll == nil {
-		g.forget(b)
+	if b.channel != nil || b.poll != nil {
+		return false
 	}
+	g.forget(b)
+	return true
 }
 
 // Close ends all ways to agents and waits until they are done. New ones are
@@ -246,19 +252,9 @@ func (g *Gateway) Close(ctx context.Context) error {
 		ch.cancel(errClosing)
 	}
 	for _, b := range g.boxes {
-		b.mu.Lock()
-		if b.channel != nil {
-			b.channel.cancel(errClosing)
-		}
-		if b.poll != nil {
-			b.poll.cancel(errClosing)
-		}
-		b.endGrace()
-		if b.channel == nil && b.poll == nil {
-			g.forget(b)
+		if g.end(b, errClosing) {
 			away = append(away, b)
 		}
-		b.mu.Unlock()
 	}
 	g.mu.Unlock()
 	done := make(chan struct{})
