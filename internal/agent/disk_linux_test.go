@@ -1,17 +1,16 @@
 package agent
 
 import (
-	"bytes"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"ssmrun/internal/agentlink/linktest"
+	"ssmrun/internal/testlog"
 	"ssmrun/internal/wire"
 )
 
@@ -160,7 +159,7 @@ func TestReadOnlyDisk(t *testing.T) {
 func TestFreeDisk(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	var log syncBuffer
+	var log testlog.Log
 	b.cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	b.cfg.MinFreeDisk = 1 << 62
 	b.start()
@@ -170,24 +169,6 @@ func TestFreeDisk(t *testing.T) {
 	}
 	contains(t, "ack", ack.Ack.ErrorMessage, " are free", "4194304.0 TiB", "--min-free-disk", "free some space")
 	contains(t, "log", log.String(), "refused a command", " are free")
-}
-
-// syncBuffer is a log that is written and read at the same time.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // TestNoRoomForTheScript: the step fails with the reason, and the next one runs

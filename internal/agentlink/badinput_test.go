@@ -12,6 +12,8 @@ import (
 	"ssmrun/internal/agentlink"
 	"ssmrun/internal/agentlink/linktest"
 	"ssmrun/internal/wire"
+
+	"ssmrun/internal/testlog"
 )
 
 // TestBadFrames: whatever comes over the channel, the command after it is taken.
@@ -80,7 +82,7 @@ func TestBadFrames(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var log lockedBuffer
+			var log testlog.Log
 			b := setup(t, func(c *agentlink.Config, _ *linktest.Server) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 			_, n := b.srv.WaitKind("open", 0)
 			b.srv.SendRaw(bad.send(t, b))

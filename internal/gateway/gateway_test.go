@@ -4,12 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +20,7 @@ import (
 	"ssmrun/internal/identity"
 	"ssmrun/internal/store"
 	"ssmrun/internal/store/sqlite"
+	"ssmrun/internal/testlog"
 	"ssmrun/internal/wire"
 )
 
@@ -41,23 +40,10 @@ type bundle struct {
 	http     string
 }
 
-// logs keeps what is logged.
-type logs struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
+// logs is what the gateway has logged.
+type logs struct{ testlog.Log }
 
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logs) has(s string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Contains(l.text.String(), s)
-}
+func (l *logs) has(s string) bool { return strings.Contains(l.String(), s) }
 
 // setup gives a gateway behind a server that lets everybody be the instance;
 // who may is the front's matter.
@@ -84,7 +70,7 @@ func setupWith(t *testing.T, cfg gateway.Config) *bundle {
 	b.identity, err = identity.Open(identity.Config{Dir: dir, Account: scope.Account, Store: db})
 	b.must(err)
 	b.must(b.identity.PrepareAccounts(b.ctx, []string{scope.Account}, nil))
-	log := slog.New(slog.NewTextHandler(b.log, nil))
+	log := b.log.Logger()
 	b.control = control.New(control.Config{Store: b.store, Logger: log})
 	cfg.Control, cfg.Identity, cfg.Store, cfg.Logger = b.control, b.identity, b.store, log
 	b.gateway = gateway.New(cfg)

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ssmrun/internal/testlog"
 )
 
 // EnvGenuine names a folder with the programs of amazon-ssm-agent:
@@ -29,7 +31,7 @@ type genuineAgent struct {
 	s          *Service
 	o          HostOptions
 	dir        string
-	log        syncBuffer
+	log        testlog.Log
 	registered bool
 	p          *process
 }
@@ -48,14 +50,7 @@ func GenuineAgent(t testing.TB, s *Service, o HostOptions, programs string) Host
 		WriteFile(t, a.path("bin", name), string(b), 0o755)
 	}
 	a.configure()
-	t.Cleanup(func() {
-		if a.p != nil {
-			a.p.kill()
-		}
-		if t.Failed() {
-			t.Logf("log of the agent:\n%s", a.Log())
-		}
-	})
+	t.Cleanup(func() { a.p.over(t, a) })
 	return a
 }
 

@@ -18,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"ssmrun/internal/testlog"
 )
 
 // HostAgent is an agent that a test runs beside a service, as an operator would
@@ -107,6 +109,17 @@ func (p *process) stop(t testing.TB, pid int) {
 	}
 }
 
+// over kills the process, if there is one, and shows the agent's log where the test
+// failed.
+func (p *process) over(t testing.TB, a HostAgent) {
+	if p != nil {
+		p.kill()
+	}
+	if t.Failed() {
+		t.Logf("log of the agent:\n%s", a.Log())
+	}
+}
+
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.exited
@@ -118,7 +131,7 @@ type ownAgent struct {
 	s    *Service
 	o    HostOptions
 	dir  string
-	log  syncBuffer
+	log  testlog.Log
 	once sync.Once
 	p    *process
 }
@@ -126,14 +139,7 @@ type ownAgent struct {
 // OwnAgent is this project's agent on a host.
 func OwnAgent(t testing.TB, s *Service, o HostOptions) HostAgent {
 	a := &ownAgent{t: t, s: s, o: o, dir: t.TempDir()}
-	t.Cleanup(func() {
-		if a.p != nil {
-			a.p.kill()
-		}
-		if t.Failed() {
-			t.Logf("log of the agent:\n%s", a.Log())
-		}
-	})
+	t.Cleanup(func() { a.p.over(t, a) })
 	return a
 }
 

@@ -19,7 +19,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -33,6 +32,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"ssmrun/internal/daemon"
+	"ssmrun/internal/testlog"
 )
 
 // StartTimeout bounds how long a service with its agents may take to be ready,
@@ -68,7 +68,7 @@ type Service struct {
 	opts    Options
 	cmd     *exec.Cmd
 	exited  chan struct{}
-	log     *syncBuffer
+	log     *testlog.Log
 	stopped bool
 }
 
@@ -137,7 +137,7 @@ func (s *Service) Restart() {
 	s.cmd = exec.Command(Binary(s.t, "ssmrun"), append(args, s.opts.Args...)...)
 	s.cmd.Env = CleanEnv()
 	if s.log == nil {
-		s.log = &syncBuffer{}
+		s.log = &testlog.Log{}
 	}
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()
@@ -312,24 +312,6 @@ func tail(b []byte, n int) []byte {
 		return b[len(b)-n:]
 	}
 	return b
-}
-
-// syncBuffer may be read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // NotRun skips a test that cannot run here, and says so in the list that `make

@@ -15,13 +15,15 @@ import (
 	"time"
 
 	"ssmrun/internal/tlsca"
+
+	"ssmrun/internal/testlog"
 )
 
 // TestCA: what a client that trusts ca.pem takes, and what not.
 func TestCA(t *testing.T) {
 	t.Parallel()
 	dir, c := t.TempDir(), newClock()
-	ca := open(t, config(dir, c, &logged{}))
+	ca := open(t, config(dir, c, &testlog.Log{}))
 	roots := pool(t, ca.File())
 	for _, name := range []string{
 		"localhost", "127.0.0.1", "::1", "lab.test", "ssmrun.lab.test", "ssm.us-east-1.lab.test", "logs.s3.us-east-1.lab.test",
@@ -35,7 +37,7 @@ func TestCA(t *testing.T) {
 			t.Errorf("%s: %v, want a name that does not match", name, err)
 		}
 	}
-	other := open(t, config(t.TempDir(), c, &logged{}))
+	other := open(t, config(t.TempDir(), c, &testlog.Log{}))
 	if _, err := handshake(t, ca.Certificate, pool(t, other.File()), "localhost", c.Now); !is[x509.UnknownAuthorityError](err) {
 		t.Errorf("with another service's CA: %v", err)
 	}
@@ -62,7 +64,7 @@ func is[E error](err error) bool {
 // process that runs on, and after a clock that was put back.
 func TestRenewal(t *testing.T) {
 	t.Parallel()
-	c, l := newClock(), &logged{}
+	c, l := newClock(), &testlog.Log{}
 	ca := open(t, config(t.TempDir(), c, l))
 	roots := pool(t, ca.File())
 	var last *x509.Certificate
@@ -110,7 +112,7 @@ func TestRenewal(t *testing.T) {
 // TestManyAtOnce: one renewal serves all that come at the time.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
-	c, l := newClock(), &logged{}
+	c, l := newClock(), &testlog.Log{}
 	ca := open(t, config(t.TempDir(), c, l))
 	c.set(begin.Add(25 * 24 * time.Hour))
 	var wg sync.WaitGroup
@@ -132,7 +134,7 @@ func TestManyAtOnce(t *testing.T) {
 func TestOpenAgain(t *testing.T) {
 	t.Parallel()
 	dir, c := t.TempDir(), newClock()
-	ca := open(t, config(dir, c, &logged{}))
+	ca := open(t, config(dir, c, &testlog.Log{}))
 	roots, before := pool(t, ca.File()), read(t, ca.File())
 	one, err := handshake(t, ca.Certificate, roots, "localhost", c.Now)
 	if err != nil {
@@ -141,7 +143,7 @@ func TestOpenAgain(t *testing.T) {
 	if err := os.Remove(ca.File()); err != nil {
 		t.Fatal(err)
 	}
-	again := open(t, config(dir, c, &logged{}))
+	again := open(t, config(dir, c, &testlog.Log{}))
 	two, err := handshake(t, again.Certificate, roots, "localhost", c.Now)
 	if err != nil || one.SerialNumber.Cmp(two.SerialNumber) == 0 || !bytes.Equal(before, read(t, again.File())) {
 		t.Errorf("opened again: %v, serials %v and %v", err, one.SerialNumber, two.SerialNumber)
@@ -178,7 +180,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clk := newClock()
-			cfg := config(t.TempDir(), clk, &logged{})
+			cfg := config(t.TempDir(), clk, &testlog.Log{})
 			open(t, cfg)
 			c.change(t, &cfg, clk)
 			_, err := tlsca.Open(cfg)
@@ -205,7 +207,7 @@ func folder(t *testing.T, dir string) {
 // TestWarnings: a CA that ends soon, and a key that others can read.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
-	c, l := newClock(), &logged{}
+	c, l := newClock(), &testlog.Log{}
 	cfg := config(t.TempDir(), c, l)
 	open(t, cfg)
 	if strings.Contains(l.String(), "WARN") {
@@ -230,7 +232,7 @@ func TestWarnings(t *testing.T) {
 func TestConstrained(t *testing.T) {
 	t.Parallel()
 	dir, c := t.TempDir(), newClock()
-	ca := open(t, config(dir, c, &logged{}))
+	ca := open(t, config(dir, c, &testlog.Log{}))
 	both := read(t, filepath.Join(dir, tlsca.KeyFile))
 	stolen, err := tls.X509KeyPair(both, both)
 	if err != nil {

@@ -9,15 +9,17 @@ import (
 	"time"
 
 	"ssmrun/internal/tlsca"
+
+	"ssmrun/internal/testlog"
 )
 
 // TestFiles: the operator's certificate is shown, and the next one without a
 // restart; a pair that is half written changes nothing.
 func TestFiles(t *testing.T) {
 	t.Parallel()
-	dir, c, l := t.TempDir(), newClock(), &logged{}
+	dir, c, l := t.TempDir(), newClock(), &testlog.Log{}
 	cert, key := pair(t, dir, "one.test", begin.Add(48*time.Hour))
-	f, err := tlsca.OpenFiles(cert, key, c.Now, l.logger())
+	f, err := tlsca.OpenFiles(cert, key, c.Now, l.Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,11 +111,11 @@ func TestOpenFilesRefuses(t *testing.T) {
 			t.Errorf("an unreadable key: %v", err)
 		}
 	}
-	l := &logged{}
+	l := &testlog.Log{}
 	if err := os.Chmod(key, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tlsca.OpenFiles(cert, key, c.Now, l.logger()); err != nil || !strings.Contains(l.String(), "chmod 600") {
+	if _, err := tlsca.OpenFiles(cert, key, c.Now, l.Logger()); err != nil || !strings.Contains(l.String(), "chmod 600") {
 		t.Errorf("a key that all can read: %v, log %s", err, l)
 	}
 }

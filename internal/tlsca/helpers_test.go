@@ -1,7 +1,6 @@
 package tlsca_test
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,7 +8,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -18,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"ssmrun/internal/testlog"
 	"ssmrun/internal/tlsca"
 )
 
@@ -43,30 +42,10 @@ func (c *clock) set(t time.Time) {
 	c.now = t
 }
 
-// logged keeps what is logged.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
-
 // config is that of a service for lab.test.
-func config(dir string, c *clock, l *logged) tlsca.Config {
+func config(dir string, c *clock, l *testlog.Log) tlsca.Config {
 	return tlsca.Config{
-		Dir: dir, Domains: []string{"localhost", "lab.test"}, Now: c.Now, Logger: l.logger(),
+		Dir: dir, Domains: []string{"localhost", "lab.test"}, Now: c.Now, Logger: l.Logger(),
 		Names: []string{"localhost", "127.0.0.1", "::1", "lab.test", "*.lab.test", "*.us-east-1.lab.test", "*.s3.us-east-1.lab.test"},
 	}
 }
